@@ -1,0 +1,3 @@
+"""Tamis: a data engine for language models."""
+
+__version__ = "0.1.0"
