@@ -1,0 +1,378 @@
+"""The folder of one project: stages, keys, manifests, resume.
+
+A stage is a pure function from input files to output files. A task is one application of it. Its key is a hash of
+the stage's name and version, its parameters, the content hashes of its inputs, and the versions of the packages that
+the stage names as deciding its output. A task writes to temporary names, syncs, renames, and writes its manifest
+`_done/STAGE/TASK.json` last: the manifest is the only truth about what is whole. Re-running does only what changed.
+
+Memory: one manifest per task, about 1 kB each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tamis
+from tamis.engine import Context, Engine
+
+# 1: the first. Bump when a file of the workspace changes its meaning; an older reader then refuses it by name.
+FORMAT = 1
+
+Run = Callable[[Context, dict[str, Any], list[Path], list[Path]], dict[str, Any]]
+
+
+class WorkspaceError(RuntimeError):
+    """The workspace cannot be used as asked; the message says why and what to do."""
+
+
+class LedgerError(RuntimeError):
+    """Rows that went into a task are not the rows that came out plus the rows with a reason."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A pure function from files to files. `version` is bumped by hand when its output changes for the same input;
+    `packages` are those whose version decides the output."""
+
+    name: str
+    run: Run
+    version: int
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class File:
+    """One whole file: path relative to the workspace (or absolute for raw input), size, content hash, rows."""
+
+    path: str
+    bytes: int
+    hash: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One application of a stage: inputs as whole files, outputs as paths relative to the workspace."""
+
+    name: str
+    outputs: tuple[str, ...]
+    inputs: tuple[File, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished task left: read it, never the folder."""
+
+    stage: str
+    task: str
+    key: str
+    files: tuple[File, ...]
+    summary: dict[str, Any]
+
+    def to_json(self) -> str:
+        body = {
+            "stage": self.stage,
+            "task": self.task,
+            "key": self.key,
+            "files": [vars(file) for file in self.files],
+            "summary": self.summary,
+        }
+        return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Manifest:
+        body = json.loads(text)
+        files = tuple(File(**file) for file in body["files"])
+        return Manifest(body["stage"], body["task"], body["key"], files, body["summary"])
+
+
+class Progress:
+    """Told how a stage goes; the command line draws it. The base class is silent."""
+
+    def begin(self, stage: str, tasks: int, reused: int) -> None:
+        pass
+
+    def advance(self, stage: str, amount: int) -> None:
+        pass
+
+    def done(self, stage: str, task: str, summary: dict[str, Any]) -> None:
+        pass
+
+    def end(self, stage: str, manifests: Sequence[Manifest], seconds: float) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        pass
+
+
+class Workspace:
+    """Opens (or with `create`, makes) the folder of a project."""
+
+    def __init__(self, path: Path | str, *, create: bool = False) -> None:
+        self.path = Path(path)
+        marker = self.path / "tamis.json"
+        if not marker.exists():
+            if not create:
+                raise WorkspaceError(
+                    f"{self.path} is no workspace: it has no tamis.json. "
+                    "Name one with --work, or make one with `tamis run RECIPE.yaml`."
+                )
+            if self.path.exists() and any(self.path.iterdir()):
+                raise WorkspaceError(
+                    f"{self.path} is not empty and no workspace; nothing was changed. "
+                    "Name an empty or a new folder with --work."
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomic(marker, json.dumps({"format": FORMAT, "corpora": {}}, indent=1) + "\n")
+        found = self.index().get("format")
+        if found != FORMAT:
+            raise WorkspaceError(
+                f"{self.path} has format {found}; this is tamis {tamis.__version__}, which reads format {FORMAT}. "
+                "Nothing was changed. Install a tamis that reads it, or start a new workspace with --work."
+            )
+
+    def index(self) -> dict[str, Any]:
+        """tamis.json: format and what is known of each corpus. Derived; manifests are the truth."""
+        body: dict[str, Any] = json.loads((self.path / "tamis.json").read_text())
+        return body
+
+    def update_corpus(self, name: str, **known: Any) -> None:
+        body = self.index()
+        body["corpora"].setdefault(name, {}).update(known)
+        write_atomic(self.path / "tamis.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one driver writes a workspace. Raises WorkspaceError when another one is at work."""
+        handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise WorkspaceError(
+                    f"another tamis is writing to {self.path}; wait for it, or use --work"
+                ) from None
+            for left in self.path.rglob(".*.part"):  # of tasks that were killed
+                left.unlink()
+            yield
+        finally:
+            os.close(handle)
+
+    def manifest(self, stage: str, task: str) -> Manifest | None:
+        try:
+            return Manifest.from_json((self.path / "_done" / stage / f"{task}.json").read_text())
+        except FileNotFoundError:
+            return None
+
+    def manifests(self, stage: str) -> list[Manifest]:
+        """All finished tasks of a stage by name. A stage named `a/b` has its manifests in `_done/a/b`."""
+        folder = self.path / "_done" / stage
+        return [Manifest.from_json(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+    def file(self, relative: str) -> Path:
+        return self.path / relative
+
+    def done(self, stage: Stage, task: Task) -> Manifest | None:
+        """The manifest of this very task, if it is whole: same key, and every file there at its size."""
+        found = self.manifest(stage.name, task.name)
+        if found is None or found.key != key_of(stage, task) or not self._present(found):
+            return None
+        return found
+
+    def _present(self, manifest: Manifest) -> bool:
+        for file in manifest.files:
+            try:
+                if (self.path / file.path).stat().st_size != file.bytes:
+                    return False
+            except FileNotFoundError:
+                return False
+        return True
+
+    def map(
+        self, engine: Engine, stage: Stage, tasks: Sequence[Task], progress: Progress | None = None
+    ) -> list[Manifest]:
+        """Runs the tasks that are not done; returns all manifests in the order of `tasks`.
+
+        Raises TaskFailed (what was finished stays finished), LedgerError.
+        """
+        progress = progress or Progress()
+        found = {task.name: self.done(stage, task) for task in tasks}
+        if len(found) != len(tasks):
+            raise ValueError(f"stage {stage.name} has two tasks of one name")
+        todo = [task for task in tasks if found[task.name] is None]
+        progress.begin(stage.name, len(tasks), len(tasks) - len(todo))
+        began = time.monotonic()
+
+        def done(name: str, manifest: Manifest) -> None:
+            found[name] = manifest
+            progress.done(stage.name, name, manifest.summary)
+
+        if todo:
+            calls = [(task.name, Call(str(self.path), stage, task)) for task in todo]
+            engine.map(perform, calls, done, lambda amount: progress.advance(stage.name, amount))
+        manifests = [manifest for task in tasks if (manifest := found[task.name]) is not None]
+        progress.end(stage.name, manifests, time.monotonic() - began)
+        return manifests
+
+    def exchange(
+        self,
+        engine: Engine,
+        scatter: Stage,
+        scatter_tasks: Sequence[Task],
+        gather: Stage,
+        partitions: Sequence[Callable[[tuple[File, ...]], Task]],
+        progress: Progress | None = None,
+    ) -> list[Manifest]:
+        """Shards to partitions to results: each scatter task writes one file whose row group p is partition p, and
+        the task that `partitions[p]` makes reads that row group of all of them.
+
+        The scattered files are removed when all results are whole; their manifests stay, so that a second run sees
+        from the keys that nothing is to do.
+        """
+        known = [self.manifest(scatter.name, task.name) for task in scatter_tasks]
+        if all(
+            manifest is not None and manifest.key == key_of(scatter, task)
+            for manifest, task in zip(known, scatter_tasks, strict=True)
+        ):
+            files = tuple(manifest.files[0] for manifest in known if manifest is not None)
+            tasks = [make(files) for make in partitions]
+            if all(self.done(gather, task) for task in tasks):
+                self._remove(files)  # a run killed between the last result and this line left some
+                return self.map(engine, gather, tasks, progress)
+        scattered = self.map(engine, scatter, scatter_tasks, progress)
+        files = tuple(manifest.files[0] for manifest in scattered)
+        results = self.map(engine, gather, [make(files) for make in partitions], progress)
+        self._remove(files)
+        return results
+
+    def _remove(self, files: Iterable[File]) -> None:
+        for file in files:
+            self.file(file.path).unlink(missing_ok=True)
+
+    def forget(self, stage: str, keep: Iterable[str]) -> None:
+        """Drops manifests and files of tasks that the stage no longer has (fewer shards than before)."""
+        kept = set(keep)
+        for manifest in self.manifests(stage):
+            if manifest.task not in kept:
+                (self.path / "_done" / stage / f"{manifest.task}.json").unlink()
+                self._remove(manifest.files)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A task on its way to a worker."""
+
+    work: str
+    stage: Stage
+    task: Task
+
+
+def perform(context: Context, call: Call) -> Manifest:
+    """Runs one task in a worker and commits it: temporary files, sync, rename, manifest last."""
+    work, stage, task = Path(call.work), call.stage, call.task
+    targets = [work / output for output in task.outputs]
+    parts = [target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets]
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        summary = stage.run(context, dict(task.params), [_resolve(work, f.path) for f in task.inputs], parts)
+        check_ledger(f"{stage.name}/{task.name}", summary)
+        files = []
+        for target, part, name in zip(targets, parts, task.outputs, strict=True):
+            files.append(File(name, part.stat().st_size, hash_file(part), _rows(part, name)))
+            _sync(part)
+            os.replace(part, target)
+    except BaseException:
+        for part in parts:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        raise
+    manifest = Manifest(stage.name, task.name, key_of(stage, task), tuple(files), summary)
+    write_atomic(work / "_done" / stage.name / f"{task.name}.json", manifest.to_json())
+    return manifest
+
+
+def check_ledger(name: str, summary: Mapping[str, Any]) -> None:
+    """Rows in = rows out + rows per reason, where the summary counts rows. Raises LedgerError."""
+    if "in" in summary and "out" in summary:
+        accounted = summary["out"] + sum(summary.get("reasons", {}).values())
+        if summary["in"] != accounted:
+            raise LedgerError(
+                f"{name} does not add up: {summary['in']:,} rows in, {summary['out']:,} out and "
+                f"{accounted - summary['out']:,} with a reason. This is a defect of tamis; please report it."
+            )
+
+
+def key_of(stage: Stage, task: Task) -> str:
+    """The identity of a task's output, 32 hexadecimal digits."""
+    body = [
+        stage.name,
+        stage.version,
+        [[package, package_version(package)] for package in stage.packages],
+        task.params,
+        [file.hash for file in task.inputs],
+        list(task.outputs),
+    ]
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+@cache
+def package_version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def hash_file(path: Path) -> str:
+    """BLAKE2b-128 of a file's bytes, 32 hexadecimal digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Writes a small file so that a reader sees the old or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    _sync(part)
+    os.replace(part, path)
+
+
+def _resolve(work: Path, path: str) -> Path:
+    return work / path  # an absolute path stays what it is
+
+
+def _rows(path: Path, name: str) -> int | None:
+    if not name.endswith(".parquet"):
+        return None
+    from tamis.documents import open_shard
+
+    with open_shard(path) as file:
+        rows: int = file.metadata.num_rows
+        return rows
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
