@@ -214,9 +214,7 @@ def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
 
 def _lengths(column: pa.Array) -> np.ndarray:
     wide = pa.types.is_large_string(column.type)
-    offsets = (
-        np.frombuffer(column.buffers()[1], dtype=np.int64 if wide else np.int32) if len(column) else _EMPTY
-    )
+    offsets = np.frombuffer(column.buffers()[1], dtype=np.int64 if wide else np.int32) if len(column) else _EMPTY
     window = offsets[column.offset : column.offset + len(column) + 1].astype(np.int64)
     return np.diff(window) if len(column) else _EMPTY
 
@@ -241,9 +239,7 @@ def read_batches(
     with open_shard(path) as file:
         for group in range(file.num_row_groups):
             try:
-                table = file.read_row_group(
-                    group, columns=list(columns) if columns else None, use_threads=False
-                )
+                table = file.read_row_group(group, columns=list(columns) if columns else None, use_threads=False)
             except (pa.ArrowInvalid, OSError) as error:
                 raise DamagedFile(f"{path}, row group {group}, is damaged: {error}") from error
             for batch in table.combine_chunks().to_batches():

@@ -239,9 +239,7 @@ class Local:
             worker.beats_seen, worker.since = beats, time.monotonic()
         return bool(worker.item.value) and time.monotonic() - worker.since > self.hang_seconds
 
-    def _collect(
-        self, worker: _Worker, todo: deque[_Task], on_done: Callable[[str, Any], None]
-    ) -> TaskFailed | None:
+    def _collect(self, worker: _Worker, todo: deque[_Task], on_done: Callable[[str, Any], None]) -> TaskFailed | None:
         task = worker.task
         assert task is not None
         try:

@@ -79,9 +79,7 @@ class Clean(_Part):
 class Signals(_Part):
     """What is measured besides what the rules need."""
 
-    blocklists: dict[Name, str] = Field(
-        default_factory=dict, description="name: file of hosts, domains or URLs"
-    )
+    blocklists: dict[Name, str] = Field(default_factory=dict, description="name: file of hosts, domains or URLs")
 
 
 class MinHash(_Part):
@@ -159,9 +157,7 @@ class TrainTokenizer(_Part):
 class Tokens(_Part):
     """How kept text becomes token shards."""
 
-    tokenizer: TrainTokenizer | str = Field(
-        TrainTokenizer(), description="settings, or a tokenizers JSON file"
-    )
+    tokenizer: TrainTokenizer | str = Field(TrainTokenizer(), description="settings, or a tokenizers JSON file")
     context: int = Field(2048, ge=8, description="tokens per packed sequence")
     shard_bytes: int = Field(64 << 20, ge=1 << 16, description="of kept text per final shard")
     megatron: bool = Field(False, description="also write Megatron-style .bin and .idx")
@@ -173,9 +169,7 @@ class Recipe(_Part):
     name: Name = "main"
     seed: int = Field(17, ge=0, lt=1 << 63)
     sources: tuple[Source, ...] = Field(min_length=1)
-    split_bytes: int = Field(
-        32 << 20, ge=1 << 16, description="raw bytes per shard, cut at record boundaries"
-    )
+    split_bytes: int = Field(32 << 20, ge=1 << 16, description="raw bytes per shard, cut at record boundaries")
     clean: Clean = Clean()
     signals: Signals = Signals()
     dedup: Dedup = Dedup()
@@ -268,9 +262,7 @@ def line_of(text: str, *place: str | int) -> int | None:
     return dict(_lines(yaml.compose(text, Loader=yaml.SafeLoader))).get(tuple(place))
 
 
-def _lines(
-    node: yaml.Node | None, place: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], int]]:
+def _lines(node: yaml.Node | None, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], int]]:
     if node is None:
         return
     yield place, node.start_mark.line + 1
@@ -303,9 +295,7 @@ def _problems(error: ValidationError, lines: dict[tuple[str | int, ...], int], n
     for problem in problems:
         if isinstance(problem.get("input"), dict) and problem["type"] in ("string_type", "bool_type"):
             continue  # the other side of a union: the mapping's own mistakes are listed
-        if problem["type"] == "too_short" and any(
-            _inside(other["loc"], problem["loc"]) for other in problems
-        ):
+        if problem["type"] == "too_short" and any(_inside(other["loc"], problem["loc"]) for other in problems):
             continue  # of a sequence whose items are wrong themselves
         place = tuple(part for part in problem["loc"] if isinstance(part, str | int))
         line = _line(lines, place)
@@ -317,7 +307,7 @@ def _problems(error: ValidationError, lines: dict[tuple[str | int, ...], int], n
                 message += f"  ({', '.join(known)})"
         elif problem["type"] == "missing":
             message = f"`{dotted}` is missing" if dotted != "recipe" else f"`{place[-1]}` is missing"
-            if place and place[-1] not in dotted:
+            if place and str(place[-1]) not in dotted:
                 message = f"`{dotted}` needs `{place[-1]}`"
         else:
             text = problem["msg"].removeprefix("Value error, ")

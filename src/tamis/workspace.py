@@ -162,9 +162,7 @@ class Workspace:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise WorkspaceError(
-                    f"another tamis is writing to {self.path}; wait for it, or use --work"
-                ) from None
+                raise WorkspaceError(f"another tamis is writing to {self.path}; wait for it, or use --work") from None
             for left in self.path.rglob(".*.part"):  # of tasks that were killed
                 left.unlink()
             yield

@@ -1,0 +1,94 @@
+"""What people see while a run goes on: one line a stage on standard error.
+
+On a terminal the line of the running stage moves in place; elsewhere a stage gets one line when it ends and one a
+minute while it runs. Results for people go to standard output elsewhere; nothing here is ever parsed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
+
+from tamis.workspace import Manifest, Progress
+
+WIDTH = 24
+
+
+def clock(seconds: float) -> str:
+    """`0m02`, `1h07`: as short as it stays readable."""
+    whole = round(seconds)
+    return f"{whole // 3600}h{whole % 3600 // 60:02}" if whole >= 3600 else f"{whole // 60}m{whole % 60:02}"
+
+
+def size(amount: float) -> str:
+    """Bytes as people say them: `940 B`, `4.4 GB` (powers of ten)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+class ConsoleProgress(Progress):
+    """Draws stages. `describe` turns a finished stage's manifests into the words at the end of its line."""
+
+    def __init__(
+        self, describe: Callable[[str, Sequence[Manifest]], str] | None = None, stream: TextIO | None = None
+    ) -> None:
+        self._out = stream or sys.stderr
+        self._live = self._out.isatty()
+        self._describe = describe or (lambda _stage, _manifests: "")
+        self._stage, self._tasks, self._reused, self._done, self._amount = "", 0, 0, 0, 0
+        self._began = self._drawn = 0.0
+
+    def begin(self, stage: str, tasks: int, reused: int) -> None:
+        self._stage, self._tasks, self._reused, self._done, self._amount = stage, tasks, reused, 0, 0
+        self._began = self._drawn = time.monotonic()
+        self._draw()
+
+    def advance(self, stage: str, amount: int) -> None:
+        self._amount += amount
+        self._draw()
+
+    def done(self, stage: str, task: str, summary: dict[str, Any]) -> None:
+        self._done += 1
+        self._draw()
+
+    def end(self, stage: str, manifests: Sequence[Manifest], seconds: float) -> None:
+        words = self._describe(stage, manifests)
+        time_taken = "reused" if self._reused == self._tasks else clock(seconds)
+        some = f"  ({self._reused} reused)" if 0 < self._reused < self._tasks else ""
+        self._line(f"{_name(stage)} {self._tasks:>4}/{self._tasks:<4} {words}  {time_taken}{some}")
+
+    def say(self, line: str) -> None:
+        self._line(line)
+
+    def _line(self, text: str) -> None:
+        erase = "\r\x1b[2K" if self._live else ""
+        self._out.write(f"{erase}{text}\n")
+        self._out.flush()
+
+    def _draw(self) -> None:
+        now = time.monotonic()
+        every = 0.1 if self._live else 60.0
+        if now - self._drawn < every and self._done:
+            return
+        todo = self._tasks - self._reused
+        if not self._live and now - self._drawn < every:
+            return
+        self._drawn = now
+        share = self._done / todo if todo else 1.0
+        filled = round(WIDTH * share)
+        elapsed = now - self._began
+        left = f"about {clock(elapsed / share - elapsed)} left" if 0 < share < 1 and elapsed > 2 else ""
+        amount = f"{self._amount:,} so far" if self._amount else ""
+        bar = "#" * filled + "-" * (WIDTH - filled)
+        text = f"{_name(self._stage)} {self._reused + self._done:>4}/{self._tasks:<4} {bar}  {amount}  {left}".rstrip()
+        self._out.write(f"\r\x1b[2K{text}" if self._live else f"{text}\n")
+        self._out.flush()
+
+
+def _name(stage: str) -> str:
+    return f"{stage:<18}"

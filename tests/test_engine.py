@@ -1,0 +1,73 @@
+"""The local engine: results, failures, deaths charged to their task and item, hangs."""
+
+import engine_tasks as tasks
+import pytest
+
+from tamis.engine import Died, Hung, Inline, Local, TaskFailed, run_alone
+
+
+def collect(engine, function, items):
+    found = {}
+    engine.map(function, items, lambda name, result: found.__setitem__(name, result))
+    return found
+
+
+def test_results_and_progress_are_the_same_for_every_engine():
+    items = [(f"n{i}", i) for i in range(20)]
+    for engine in (Inline(), Local(1), Local(2)):
+        progress = []
+        found = {}
+        engine.map(
+            tasks.double, items, lambda name, result, found=found: found.__setitem__(name, result), progress.append
+        )
+        engine.close()
+        assert found == {f"n{i}": 2 * i for i in range(20)}
+        if not isinstance(engine, Inline):
+            assert 0 < sum(progress) <= 20
+        else:
+            assert sum(progress) == 20
+
+
+def test_a_failure_names_its_task_and_keeps_what_was_finished():
+    with Local(2) as engine:
+        found = {}
+        with pytest.raises(TaskFailed, match="n3: three is refused") as failure:
+            engine.map(
+                tasks.fail_on_three,
+                [(f"n{i}", i) for i in range(8)],
+                lambda name, result: found.__setitem__(name, result),
+            )
+        assert failure.value.name == "n3"
+        assert "n0" in found
+        # and the engine still works afterwards
+        assert collect(engine, tasks.double, [("a", 1)]) == {"a": 2}
+
+
+def test_deaths_are_charged_to_the_item_and_the_task_goes_on():
+    with Local(2) as engine:
+        argument = (["a", "b", "c", "d"], ["b", "d"])
+        found = collect(engine, tasks.die_at_items, [("bad", argument), ("good", (["a", "c"], []))])
+    assert found == {"bad": ["b", "d"], "good": []}
+
+
+def test_poison_is_not_retried_for_ever():
+    with Local(1) as engine, pytest.raises(TaskFailed, match=r"worker died 3 times \(signal SIGKILL\).*'poison'"):
+        collect(engine, tasks.always_die, [("t", None)])
+
+
+def test_a_death_without_an_item_is_retried(tmp_path):
+    with Local(1) as engine:
+        assert collect(engine, tasks.die_once, [("t", str(tmp_path / "marker"))]) == {"t": "second time"}
+
+
+def test_what_hangs_is_killed_and_marked():
+    with Local(1, hang_seconds=1.0) as engine:
+        assert collect(engine, tasks.hang_at_item, [("t", "page 7")]) == {"t": "marked"}
+
+
+def test_run_alone():
+    with pytest.raises(Hung, match="sleep_long"):
+        run_alone(tasks.sleep_long, (), seconds=0.5)
+    with pytest.raises(Died, match="SIGKILL"):
+        run_alone(tasks.touch, ("x", ["x"]), seconds=20)
+    assert run_alone(tasks.touch, ("x", []), seconds=20) is None
