@@ -1,0 +1,1 @@
+"""The verdicts: presets and rules, the deciding query, the election of survivors, what-if, and receipts."""
