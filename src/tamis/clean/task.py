@@ -1,0 +1,112 @@
+"""The task that makes documents: one split of a source to documents.parquet and losses.parquet."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tamis.clean.extract import Extracted, ExtractOptions, extract
+from tamis.documents import BATCH_BYTES, DOCUMENTS, LOSSES, ParquetShard, document_id, text_hash
+from tamis.engine import Context, Died, Hung
+from tamis.sources import Loss, Record, Split, read
+
+ALONE_SECONDS = 60.0
+
+
+def documents_task(
+    context: Context, params: Mapping[str, Any], inputs: list[Path], outputs: list[Path]
+) -> dict[str, Any]:
+    """Reads a split, extracts every record, writes [documents, losses].
+
+    `params`: {"split": Split.as_params(), "source": name, "extract": the recipe's section clean}. Every raw record
+    becomes a row of one of the two files. A record that hung or killed a worker before is extracted in a process of
+    its own; if that fails again, the document stays with null text and the reason extract.hung or extract.died.
+    Memory: one record, its tree, and one row group.
+
+    Returns {"in", "out", "reasons" (of losses), "null_text" (by reason), "bytes_in", "chars"}; in = out + losses.
+    """
+    source: str = params["source"]
+    options = ExtractOptions.from_params(params.get("extract", {}))
+    split = Split.from_params(params["split"])
+    losses: Counter[str] = Counter()
+    null_text: Counter[str] = Counter()
+    out = bytes_in = chars = pending = 0
+    rows: list[dict[str, Any]] = []
+    with ParquetShard(outputs[0], DOCUMENTS) as documents, ParquetShard(outputs[1], LOSSES) as lost:
+        for item in read(split):
+            if isinstance(item, Loss):
+                losses[item.reason] += 1
+                lost.write(pa.RecordBatch.from_pylist([_loss_row(source, split, item)], LOSSES))
+                continue
+            context.heartbeat(item.locator)
+            found = _extract(context, item, options)
+            context.heartbeat("")
+            row = _document_row(source, item, found, options)
+            rows.append(row)
+            out += 1
+            bytes_in += len(item.payload)
+            if found.text is None:
+                null_text[str(found.reason)] += 1
+            else:
+                chars += len(found.text)
+                pending += len(found.text)
+            if pending >= BATCH_BYTES or len(rows) >= 4096:
+                documents.write(pa.RecordBatch.from_pylist(rows, DOCUMENTS))
+                rows, pending = [], 0
+        if rows:
+            documents.write(pa.RecordBatch.from_pylist(rows, DOCUMENTS))
+    return {
+        "in": out + losses.total(),
+        "out": out,
+        "reasons": dict(sorted(losses.items())),
+        "null_text": dict(sorted(null_text.items())),
+        "bytes_in": bytes_in,
+        "chars": chars,
+    }
+
+
+def _extract(context: Context, record: Record, options: ExtractOptions) -> Extracted:
+    arguments = (record.payload, record.kind, record.charset, record.mime, options)
+    if record.locator not in context.suspects:
+        return extract(*arguments)
+    try:
+        found: Extracted = context.alone(extract, *arguments, seconds=ALONE_SECONDS)
+    except Hung:
+        return Extracted(None, "extract.hung", {"detail": f"no result in {ALONE_SECONDS:.0f} s"})
+    except Died as error:
+        return Extracted(None, "extract.died", {"detail": str(error)[:200]})
+    return found
+
+
+def _document_row(source: str, record: Record, found: Extracted, options: ExtractOptions) -> dict[str, Any]:
+    meta = dict(record.meta)
+    meta.setdefault("file", record.locator.rpartition("#")[0] or record.locator)
+    meta.update(offset=record.offset, mime=record.mime, bytes=len(record.payload))
+    if record.kind == "html":
+        meta["extractor"] = options.extractor
+    meta.update(found.meta)
+    return {
+        "id": document_id(source, record.locator, record.payload),
+        "text": found.text,
+        "reason": found.reason,
+        "text_hash": None if found.text is None else text_hash(found.text),
+        "source": source,
+        "url": record.url,
+        "date": record.date,
+        "meta": json.dumps(meta, ensure_ascii=False, sort_keys=True),
+    }
+
+
+def _loss_row(source: str, split: Split, loss: Loss) -> dict[str, Any]:
+    return {
+        "source": source,
+        "file": loss.file or split.relative,
+        "offset": loss.offset,
+        "reason": loss.reason,
+        "detail": loss.detail,
+    }
