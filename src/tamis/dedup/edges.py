@@ -1,4 +1,4 @@
-"""The verified edges of all partitions as one file, ordered by (left, right), and the classes of equal texts in it.
+"""The verified edges of all partitions as one file, ordered by (left, right).
 
 Memory of the merge: one row group of every partition's file and the edges whose left lies in one shard.
 """
@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tamis import documents
-from tamis.dedup.exchange import U64, numpy
+from tamis.dedup.exchange import numpy
 from tamis.engine import Context
 
 # 1: the first.
@@ -64,15 +63,3 @@ class _Stream:
     def _next(self) -> None:
         self._batch = next(self._batches, None)
         self.rows += self._batch.num_rows if self._batch is not None else 0
-
-
-def exact_classes(edges: pa.Table) -> tuple[U64, U64]:
-    """(gid, representative) of every document that has an exact edge, ordered by gid.
-
-    Texts of a class are equal after normalization, so what is true of one member's shingles is true of all: an
-    election treats a class as one document that any kept member may stand for.
-    """
-    from tamis import kernels
-
-    exact = edges.filter(pc.equal(edges.column("kind"), "exact"))
-    return kernels.components(numpy(exact, "left"), numpy(exact, "right"))

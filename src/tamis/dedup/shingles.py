@@ -31,10 +31,10 @@ def schema(options: Options) -> pa.Schema:
         pa.field("hash_hi", pa.uint64(), nullable=False),
         pa.field("hash_lo", pa.uint64(), nullable=False),
         pa.field("set_size", pa.int64(), nullable=False),
-        pa.field("shingles", pa.large_list(pa.field("item", pa.uint64(), nullable=False)), nullable=False),
+        pa.field("shingles", pa.large_list(pa.field("element", pa.uint64(), nullable=False)), nullable=False),
     ]
     if options.bands:
-        fields.append(pa.field("bands", pa.list_(pa.field("item", pa.uint64(), nullable=False), options.bands)))
+        fields.append(pa.field("bands", pa.list_(pa.uint64(), options.bands)))
     return pa.schema(fields)
 
 

@@ -40,7 +40,7 @@ def schema(options: Options) -> pa.Schema:
         pa.field("shingles", pa.int32(), nullable=False),
     ]
     if options.bands:
-        fields.append(pa.field("bands", pa.list_(pa.field("item", pa.uint64(), nullable=False), options.bands)))
+        fields.append(pa.field("bands", pa.list_(pa.uint64(), options.bands)))
     return pa.schema(fields)
 
 
