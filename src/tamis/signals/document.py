@@ -21,21 +21,18 @@ def compute(batch: Batch, options: Options) -> dict[str, pa.Array]:
     """See the columns below."""
     missing = ~batch.valid
     text = batch.extracted
-    clean = _edited(batch, [name for name in batch.edits if name == "clean"])
-    trims = _edited(batch, [name for name in batch.edits if name != "clean"])
+    edits, covered = edited(batch, [name for name in batch.edits if name == "clean"])
     columns = {
         "bytes": np.asarray(pc.binary_length(text)),
         "chars": np.asarray(pc.utf8_length(text)),
-        "clean_edits": clean[0],
-        "clean_bytes": clean[1],
-        "trim_edits": trims[0],
-        "trim_bytes": trims[1],
+        "clean_edits": edits,
+        "clean_bytes": covered,
     }
     out = {name: pa.array(np.asarray(values, np.int64), mask=missing) for name, values in columns.items()}
     return {"extracted": pa.array(batch.valid), **out}
 
 
-def _edited(batch: Batch, groups: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def edited(batch: Batch, groups: list[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Number of edits and bytes of extracted text that they cover: int64 (rows,) each."""
     number, covered = np.zeros(len(batch), np.int64), np.zeros(len(batch), np.int64)
     for name in groups:
@@ -61,8 +58,8 @@ GROUP = SignalGroup(
         Column("bytes", INT, "bytes", "UTF-8 bytes of the extracted text", OWN, total=True),
         Column("chars", INT, "characters", "Unicode code points of the extracted text", OWN),
         Column("clean_edits", INT, "edits", "edits of the group `clean`", OWN, total=True),
-        Column("clean_bytes", INT, "bytes", "bytes of extracted text that those edits remove or replace", OWN, total=True),
-        Column("trim_edits", INT, "edits", "edits of the line filters that the recipe asks for", OWN, total=True),
-        Column("trim_bytes", INT, "bytes", "bytes of extracted text that those edits remove or replace", OWN, total=True),
+        Column(
+            "clean_bytes", INT, "bytes", "bytes of extracted text that those edits remove or replace", OWN, total=True
+        ),
     ),
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from tamis.signals.batch import Batch
+from tamis.signals.document import edited
 from tamis.signals.group import INT, SHARE, Column, Options, SignalGroup, count, share
 from tamis.signals.sentences import sentences
 
@@ -24,6 +25,7 @@ def compute(batch: Batch, options: Options) -> dict[str, pa.Array]:
     a = batch.analysis("final")["stats"]
     every, nonblank, words = a["all_lines"], a["nonblank_lines"], a["words"]
     every = every * (a["chars"] > 0)  # no text, no lines
+    cuts, cut_bytes = edited(batch, [name for name in batch.edits if name != "clean"])
     return {
         "bytes": count(a["bytes"]),
         "chars": count(a["chars"]),
@@ -39,6 +41,8 @@ def compute(batch: Batch, options: Options) -> dict[str, pa.Array]:
         "dup_line_chars": share(a["dup_line_chars"], a["chars"] - a["newlines"]),
         "list_ratio": share(a["newlines"], words),
         "list_ratio_punct": share(a["newlines"], words + a["stripped_marks"]),
+        "cuts": count(cuts),
+        "cut_bytes": count(cut_bytes),
     }
 
 
@@ -72,9 +76,7 @@ GROUP = SignalGroup(
             "lines whose last character ends a sentence in some script / lines that are not blank",
             V2,
         ),
-        Column(
-            "short_lines", SHARE, "share of lines", "lines of at most 30 characters or blank / all lines", V1
-        ),
+        Column("short_lines", SHARE, "share of lines", "lines of at most 30 characters or blank / all lines", V1),
         Column(
             "short_lines_nonblank",
             SHARE,
@@ -97,5 +99,7 @@ GROUP = SignalGroup(
             "newlines / (words + punctuation marks at the edge of a token): near the tokens of the original code",
             V1,
         ),
+        Column("cuts", INT, "edits", "edits of the line filters", OWN, total=True),
+        Column("cut_bytes", INT, "bytes", "bytes of extracted text that they remove or replace", OWN, total=True),
     ),
 )

@@ -56,10 +56,14 @@ GROUP = SignalGroup(
     description="Duplicate lines, paragraphs and n-grams of the clean text.",
     analyses=("stats", "repetition"),
     columns=(
-        Column("dup_lines", SHARE, "share of lines", "second and later copies of a line / lines that are not blank", SOURCE),
+        Column(
+            "dup_lines", SHARE, "share of lines", "second and later copies of a line / lines that are not blank", SOURCE
+        ),
         Column("dup_line_chars", SHARE, "share of characters", "characters of those lines / characters", SOURCE),
         Column("dup_paragraphs", SHARE, "share of paragraphs", "second and later copies / paragraphs", SOURCE),
-        Column("dup_paragraph_chars", SHARE, "share of characters", "characters of those paragraphs / characters", SOURCE),
+        Column(
+            "dup_paragraph_chars", SHARE, "share of characters", "characters of those paragraphs / characters", SOURCE
+        ),
         *(
             Column(
                 f"top_{n}",

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 # a group that raises on every document of a batch of at least so many is at fault itself
 DEFECT = 8
 
+# of the stage; bumped with the reason when a group's version is
+VERSION = 1
+
 Failures = dict[str, Counter[str]]
 
 
@@ -167,9 +170,7 @@ def _add(sums: Counter[str], group: SignalGroup, batch: pa.RecordBatch) -> None:
             sums[f"{group.name}.{column.name}"] += pc.sum(batch.column(column.name)).as_py() or 0
 
 
-def _batches(
-    documents: Path, edits: Mapping[str, Path], wants: Mapping[str, frozenset[str]]
-) -> Iterator[Batch]:
+def _batches(documents: Path, edits: Mapping[str, Path], wants: Mapping[str, frozenset[str]]) -> Iterator[Batch]:
     """Batches of about 4 MB of text with the same rows of every edits file."""
     with ExitStack() as stack:
         files = {name: stack.enter_context(open_shard(path)) for name, path in edits.items()}

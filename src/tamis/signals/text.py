@@ -99,7 +99,9 @@ GROUP = SignalGroup(
         Column("ellipsis_ratio", SHARE, "symbols per word", "number of ... and … / words", GOPHER),
         Column("symbol_ratio", SHARE, "symbols per word", "number of #, ... and … together / words", "RedPajama-v2"),
         Column("lines", INT, "lines", "lines, blank ones too, cut at every Unicode line break", OWN),
-        Column("mean_line", SHARE, "characters per line", "characters without newlines / lines that are not blank", OWN),
+        Column(
+            "mean_line", SHARE, "characters per line", "characters without newlines / lines that are not blank", OWN
+        ),
         Column(
             "bullet_lines",
             SHARE,
