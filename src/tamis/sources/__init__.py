@@ -76,5 +76,3 @@ def _text_kind(format: str, path: str) -> tuple[text_files.Kind, str]:
         if kind == format and f"{suffix}." in f"{name}.":
             return kind, mime
     return ("html", "text/html") if format == "html" else ("text", "text/plain")
-
-

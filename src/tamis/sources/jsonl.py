@@ -44,7 +44,9 @@ def read_jsonl(
         line = stream.take(size + 1 if size >= 0 else len(stream.buffer) - stream.head)
         if size < 0 and stream.fault is not None:
             stream.reported = True
-            yield Loss(offset, stream.fault.reason, f"{stream.fault.detail}; {len(line)} bytes of a line are left")
+            yield Loss(
+                offset, stream.fault.reason, f"{stream.fault.detail}; {len(line)} bytes of a line are left"
+            )
             continue
         if not line.strip():
             continue
@@ -91,7 +93,9 @@ def _record(
     except (ValueError, RecursionError) as error:
         return Loss(offset, "source.bad_json", f"{_place(offset, within)}: {str(error)[:200]}")
     if not isinstance(row, dict):
-        return Loss(offset, "source.bad_json", f"{_place(offset, within)}: no object but {type(row).__name__}")
+        return Loss(
+            offset, "source.bad_json", f"{_place(offset, within)}: no object but {type(row).__name__}"
+        )
     found = fields(row, options)
     if isinstance(found, str):
         reason, _, detail = found.partition(" ")
@@ -135,7 +139,11 @@ def fields(
 def _short(value: Any) -> bool:
     if isinstance(value, str):
         return 0 < len(value) <= META_CHARACTERS
-    return isinstance(value, bool) or (isinstance(value, float) and math.isfinite(value)) or (isinstance(value, int) and abs(value) < 2**63)
+    return (
+        isinstance(value, bool)
+        or (isinstance(value, float) and math.isfinite(value))
+        or (isinstance(value, int) and abs(value) < 2**63)
+    )
 
 
 def clean(text: str) -> str:

@@ -39,7 +39,16 @@ SECONDS_APART = 7
 # descriptions, Debian HTML, manual pages. Together about 5,000, which the whole recipe does in about a minute.
 PAGES = {"python": 2600, "packages": 1200, "descriptions": 300, "debian": 700, "man": 900}
 FILE_BYTES = 1 << 20
-_NOT_DOCUMENTED = {"test", "tests", "testing", "idle_test", "site-packages", "dist-packages", "__pycache__", "_vendor"}
+_NOT_DOCUMENTED = {
+    "test",
+    "tests",
+    "testing",
+    "idle_test",
+    "site-packages",
+    "dist-packages",
+    "__pycache__",
+    "_vendor",
+}
 
 Progress = Callable[[str, int, int], None]
 
@@ -82,8 +91,8 @@ def machine_crawl(
     summary = CrawlSummary(target)
     partial = target.with_name(target.name + ".partial")
     makers: dict[str, Callable[[int], Iterator[Capture | None]]] = {
-        "python": lambda limit: _modules([Path(sysconfig.get_paths()["stdlib"])], "docs.python.invalid", limit),
-        "packages": lambda limit: _modules(_site_packages(), "packages.python.invalid", limit),
+        "python": lambda _: _modules([Path(sysconfig.get_paths()["stdlib"])], "docs.python.invalid"),
+        "packages": lambda _: _modules(_site_packages(), "packages.python.invalid"),
         "descriptions": _descriptions,
         "debian": _debian_html,
         "man": _manual_pages,
@@ -120,8 +129,14 @@ class _WarcWriter:
         self._written = 0
 
     def info(self, name: str) -> None:
-        fields = "software: tamis demo\r\nformat: WARC File Format 1.1\r\nisPartOf: a crawl of this machine\r\n"
-        head = [("WARC-Type", "warcinfo"), ("WARC-Filename", name), ("Content-Type", "application/warc-fields")]
+        fields = (
+            "software: tamis demo\r\nformat: WARC File Format 1.1\r\nisPartOf: a crawl of this machine\r\n"
+        )
+        head = [
+            ("WARC-Type", "warcinfo"),
+            ("WARC-Filename", name),
+            ("Content-Type", "application/warc-fields"),
+        ]
         self._record(head, fields.encode(), name)
 
     def response(self, capture: Capture) -> None:
@@ -163,12 +178,11 @@ def _sha1(data: bytes) -> str:
     return "sha1:" + base64.b32encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
 
 
-def _modules(roots: Sequence[Path], host: str, limit: int) -> Iterator[Capture | None]:
+def _modules(roots: Sequence[Path], host: str) -> Iterator[Capture | None]:
     found = [(module, file) for root in roots for module, file in _python_files(root)]
-    # Installed packages can be many: every k-th module stands for all, about six pages come from one.
-    step = max(1, len(found) * 2 // limit)
     siblings = sorted({module.split(".")[0] for module, _ in found})
-    for module, file in found[::step]:
+    # Where there are more than the limit takes, an order by hash makes them a fair sample of all.
+    for module, file in sorted(found, key=lambda item: (hashlib.sha256(item[0].encode()).digest(), item)):
         empty = True
         for article in articles(file, module):
             empty = False
@@ -180,7 +194,9 @@ def _modules(roots: Sequence[Path], host: str, limit: int) -> Iterator[Capture |
 
 def _python_files(root: Path) -> Iterator[tuple[str, Path]]:
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(f for f in folders if f not in _NOT_DOCUMENTED and f.isidentifier() and not f.startswith("_"))
+        folders[:] = sorted(
+            f for f in folders if f not in _NOT_DOCUMENTED and f.isidentifier() and not f.startswith("_")
+        )
         for name in sorted(names):
             file = Path(folder, name)
             parts = file.relative_to(root).with_suffix("").parts
@@ -207,7 +223,9 @@ def _descriptions(limit: int) -> Iterator[Capture | None]:
         if not name:
             continue
         text = metadata["Description"] or text if isinstance(text, str) else ""
-        found.setdefault(name.lower(), (name, metadata["Version"] or "", str(metadata["Summary"] or "") + "\n\n" + text))
+        found.setdefault(
+            name.lower(), (name, metadata["Version"] or "", str(metadata["Summary"] or "") + "\n\n" + text)
+        )
     names = sorted(found)
     for key in names[:limit]:
         name, version, text = found[key]
@@ -250,7 +268,12 @@ def _manual_pages(limit: int) -> Iterator[Capture | None]:
         name = file.name.removesuffix(".gz")
         heading = f"<h1>{html.escape(title)}</h1>\n{body}"
         place = f"{language}/{name}.html"
-        yield _page(Article(title, place, heading, ()), f"https://man.debian.invalid/{_url_path(place)}", languages, language)
+        yield _page(
+            Article(title, place, heading, ()),
+            f"https://man.debian.invalid/{_url_path(place)}",
+            languages,
+            language,
+        )
 
 
 def _files_below(root: Path) -> list[Path]:
@@ -290,7 +313,11 @@ def _decoded(data: bytes) -> str:
 
 
 def _url_path(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._~/+@%:-]", lambda m: "".join(f"%{b:02X}" for b in m[0].encode("utf-8", "replace")), text)
+    return re.sub(
+        r"[^A-Za-z0-9._~/+@%:-]",
+        lambda m: "".join(f"%{b:02X}" for b in m[0].encode("utf-8", "replace")),
+        text,
+    )
 
 
 def _page(article: Article, url: str, siblings: Sequence[str], language: str = "en") -> Capture:
@@ -301,7 +328,9 @@ def _page(article: Article, url: str, siblings: Sequence[str], language: str = "
     nearby = siblings[max(0, at - 6) : at + 7]
     side = "".join(f'<li><a href="/{_url_path(n)}.html">{html.escape(n)}</a></li>' for n in nearby)
     inner = "".join(f'<li><a href="#{_url_path(n)}">{html.escape(n)}</a></li>' for n in article.links[:40])
-    crumbs = " &raquo; ".join(html.escape(p.removesuffix(".html")) for p in article.path.strip("/").split("/"))
+    crumbs = " &raquo; ".join(
+        html.escape(p.removesuffix(".html")) for p in article.path.strip("/").split("/")
+    )
     text = _FRAME.format(
         language=html.escape(language.split("_")[0]),
         title=html.escape(article.title),

@@ -15,7 +15,7 @@ _GLYPHS = {
     "co": "©", "rg": "®", "tm": "™", "ha": "^", "ti": "~", "rs": "\\", "sl": "/", "at": "@", "sh": "#", "mu": "×",
     "<=": "≤", ">=": "≥", "!=": "≠", "->": "→", "<-": "←", "+-": "±", "de": "°", "ss": "ß", "ga": "`", "aa": "´",
     "fo": "‹", "fc": "›", "Fo": "«", "Fc": "»", "ba": "|", "bv": "|", "br": "|", "mi": "−", "pl": "+", "eq": "=",
-    "**": "*", "**": "*", "sc": "§", "dg": "†", "Eu": "€", "Po": "£", "12": "½", "14": "¼", "34": "¾", "ff": "ff",
+    "**": "*", "sc": "§", "dg": "†", "Eu": "€", "Po": "£", "12": "½", "14": "¼", "34": "¾", "ff": "ff",
     ":a": "ä", ":o": "ö", ":u": "ü", ":A": "Ä", ":O": "Ö", ":U": "Ü", "'e": "é", "`e": "è", "`a": "à", "^e": "ê",
     ",c": "ç", "~n": "ñ", "oa": "å", "/o": "ø", "ae": "æ",
 }  # fmt: skip
@@ -27,8 +27,21 @@ _ESCAPE = re.compile(
     r"|[sk](?:[+-]?\d{1,2}|\([+-]?\d\d|\[[^\]\n]{0,10}\]|.)|[hvwoDbLlzNXZ]'[^'\n]{0,200}'|n(?:\[[^\]\n]{0,40}\]|\(..|[+-]?.)"
     r"|m\[[^\]\n]{0,40}\]|(?P<one>.)|$)",
 )
+# What the translation tool po4a puts before lines that a translation shows like the original.
+_PO4A = re.compile(r"if\s+!'po4a'hide'\s+\.?")
 _PARAGRAPH = {"PP", "P", "LP", "Pp", "HP", "Lp"}
-_FONTS = {"B": "b", "I": "i", "SB": "b", "Nm": "b", "Fl": "b", "Ar": "i", "Pa": "i", "Em": "i", "Sy": "b", "Cm": "b"}
+_FONTS = {
+    "B": "b",
+    "I": "i",
+    "SB": "b",
+    "Nm": "b",
+    "Fl": "b",
+    "Ar": "i",
+    "Pa": "i",
+    "Em": "i",
+    "Sy": "b",
+    "Cm": "b",
+}
 _ALTERNATE = {"BR", "IR", "RB", "RI", "BI", "IB"}
 _DROPPED = {
     "TH", "de", "ds", "nr", "ie", "el", "if", "so", "ad", "na", "hy", "nh", "ft", "ta", "ti", "in", "ll", "ne",
@@ -49,10 +62,12 @@ def man_html(source: str) -> tuple[str, str] | None:
             if line.strip() == skipping:
                 skipping = ""
             continue
-        if line[:1] in (".", "'") and not line.startswith("...") :
+        if line[:1] in (".", "'") and not line.startswith("..."):
             request = line[1:].lstrip()
             if request.startswith('\\"'):
                 continue
+            if conditional := _PO4A.match(request):
+                request = request[conditional.end() :]
             name, _, rest = request.partition(" ")
             if name == "so":
                 return None
@@ -94,7 +109,11 @@ class _Page:
             self._label = True
         elif name in ("IP", "It"):
             self._flush()
-            self._item(" ".join(arguments[:1] if name == "IP" else [a for a in arguments if len(a) > 2 or a.islower()]))
+            self._item(
+                " ".join(
+                    arguments[:1] if name == "IP" else [a for a in arguments if len(a) > 2 or a.islower()]
+                )
+            )
         elif name in ("nf", "EX", "Bd"):
             self._flush()
             self._plain = True
@@ -106,7 +125,9 @@ class _Page:
                 self._name = arguments[0] if arguments else self._name
                 arguments = arguments or [self._name]
             prefix = "-" if name == "Fl" else ""
-            self._add(f"<{_FONTS[name]}>{prefix}{_marked(' '.join(arguments))}</{_FONTS[name]}>", rest or self._name)
+            self._add(
+                f"<{_FONTS[name]}>{prefix}{_marked(' '.join(arguments))}</{_FONTS[name]}>", rest or self._name
+            )
         elif name in _ALTERNATE:
             fonts = [{"B": "b", "I": "i", "R": "span"}[letter] for letter in name]
             pieces = [(fonts[i % 2], _marked(a)) for i, a in enumerate(arguments)]
@@ -184,7 +205,9 @@ def _marked(text: str) -> str:
         if font is not None or escape["font_long"] == "":
             if open_tag:
                 out.append(f"</{open_tag}>")
-            open_tag = {"B": "b", "I": "i", "CB": "b", "BI": "b", "CI": "i", "2": "i", "3": "b"}.get(font or "", "")
+            open_tag = {"B": "b", "I": "i", "CB": "b", "BI": "b", "CI": "i", "2": "i", "3": "b"}.get(
+                font or "", ""
+            )
             if open_tag:
                 out.append(f"<{open_tag}>")
         else:

@@ -17,7 +17,13 @@ _BATCH_BYTES = 4 << 20
 
 
 def read_parquet(
-    file: BinaryIO, path: str, relative: str, start: int, stop: int | None, limit: int, options: Mapping[str, Any]
+    file: BinaryIO,
+    path: str,
+    relative: str,
+    start: int,
+    stop: int | None,
+    limit: int,
+    options: Mapping[str, Any],
 ) -> Iterator[Record | Loss]:
     """Rows of the row groups [start, stop). Offsets are row numbers in the file.
 
@@ -36,13 +42,18 @@ def read_parquet(
     kind: Kind = "html" if options.get("kind") == "html" else "text"
     metadata = parquet.metadata
     first = sum(metadata.row_group(group).num_rows for group in range(start))
-    for group in range(start, metadata.num_row_groups if stop is None else min(stop, metadata.num_row_groups)):
+    for group in range(
+        start, metadata.num_row_groups if stop is None else min(stop, metadata.num_row_groups)
+    ):
         rows = metadata.row_group(group).num_rows
         mean = max(1, metadata.row_group(group).total_byte_size // max(1, rows))
         done = 0
         try:
             batches = parquet.iter_batches(
-                max(1, min(8192, _BATCH_BYTES // mean)), row_groups=[group], columns=columns, use_threads=False
+                max(1, min(8192, _BATCH_BYTES // mean)),
+                row_groups=[group],
+                columns=columns,
+                use_threads=False,
             )
             for batch in batches:
                 for row in batch.to_pylist():
@@ -50,7 +61,9 @@ def read_parquet(
                     done += 1
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             for row_number in range(first + done, first + rows):
-                yield Loss(row_number, "source.bad_page", f"row {row_number}, row group {group}: {str(error)[:160]}")
+                yield Loss(
+                    row_number, "source.bad_page", f"row {row_number}, row group {group}: {str(error)[:160]}"
+                )
         first += rows
 
 
@@ -77,7 +90,9 @@ def _columns(schema: Any, path: str, options: Mapping[str, Any]) -> list[str]:
     def is_text(kind: Any) -> bool:
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+        return bool(
+            pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        )
 
     text_field = options.get("text_field", "text")
     names = schema.names
@@ -93,7 +108,11 @@ def _columns(schema: Any, path: str, options: Mapping[str, Any]) -> list[str]:
         for name in names
         if name == text_field
         or name in special
-        or (name in wanted if wanted is not None else is_text(schema.field(name).type) or _is_scalar(schema.field(name).type))
+        or (
+            name in wanted
+            if wanted is not None
+            else is_text(schema.field(name).type) or _is_scalar(schema.field(name).type)
+        )
     ]
 
 
@@ -101,7 +120,10 @@ def _is_scalar(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_temporal(kind)
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_temporal(kind)
     )
 
 

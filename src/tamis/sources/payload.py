@@ -13,7 +13,13 @@ from typing import Any
 
 from tamis.sources.records import Kind
 
-_HTML = {"text/html", "application/xhtml+xml", "application/xhtml", "text/xhtml", "application/vnd.wap.xhtml+xml"}
+_HTML = {
+    "text/html",
+    "application/xhtml+xml",
+    "application/xhtml",
+    "text/xhtml",
+    "application/vnd.wap.xhtml+xml",
+}
 _PLAIN = {"text/plain", "text/markdown", "text/x-markdown"}
 # Types that say nothing, or are often sent for pages: the first bytes decide.
 _GENERIC = {
@@ -31,8 +37,21 @@ _GENERIC = {
     "unknown/unknown",
     "x-unknown/unknown",
 }
-_BINARY = (b"%PDF-", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"PK\x03\x04", b"\x1f\x8b", b"RIFF", b"\x7fELF", b"wOF")
-_SNIFF = re.compile(rb"\A\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body|title)\b", re.I | re.S)
+_BINARY = (
+    b"%PDF-",
+    b"\x89PNG",
+    b"GIF8",
+    b"\xff\xd8\xff",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"RIFF",
+    b"\x7fELF",
+    b"wOF",
+)
+_SNIFF = re.compile(
+    rb"\A\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body|title)\b",
+    re.I | re.S,
+)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:+-]{1,40})", re.I)
 _CHUNK = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]{0,1000})?\r?\n")
 _STATUS = re.compile(rb"\s*(?:HTTP/\d(?:\.\d)?|ICY)[ \t]+(\d{3})\b")
@@ -102,7 +121,9 @@ def typed_page(body: bytes, content_type: str, identified: str | None = None) ->
     head = body[:4096]
     kind: Kind
     if head.startswith(_BINARY):
-        return Page(mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: {head[:4].hex(' ')}")
+        return Page(
+            mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: {head[:4].hex(' ')}"
+        )
     if archive in _HTML:
         kind = "html"
     elif mime in _HTML and (not archive or archive.startswith("text/") or archive in _GENERIC):
@@ -115,7 +136,9 @@ def typed_page(body: bytes, content_type: str, identified: str | None = None) ->
         return Page(mime=mime, reason="skipped.mime", detail=(archive or mime or "no type")[:80])
     if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")) and "utf-16" not in (charset or ""):
         if kind == "text" or head.count(b"\0") > len(head) // 8:
-            return Page(mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: zero bytes")
+            return Page(
+                mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: zero bytes"
+            )
     return Page(body, kind, mime or None, charset)
 
 

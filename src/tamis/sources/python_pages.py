@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE_BYTES = 1 << 20
+CLASS_CHARACTERS = 40  # a class with less documentation gets no page of its own
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -30,7 +31,7 @@ class Article:
 
 
 def articles(file: Path, module: str) -> Iterator[Article]:
-    """The page of a module and those of its public classes; none where the file cannot be parsed."""
+    """The page of a module and those of its documented public classes; none where the file cannot be parsed."""
     tree = _parsed(file)
     if tree is None:
         return
@@ -50,9 +51,16 @@ def articles(file: Path, module: str) -> Iterator[Article]:
     names = tuple(node.name for node in [*functions, *classes])
     yield Article(f"{module} — Python module", f"{place}.html", "\n".join(parts), names)
     for node in classes:
+        if _documentation(node) < CLASS_CHARACTERS:
+            continue
         title = f"{module}.{node.name}"
         body = f"<h1>class <code>{html.escape(title)}</code></h1>\n{_class(node, module, heading=False)}"
-        yield Article(f"{title} — Python class", f"{place}/{node.name}.html", body, tuple(m.name for m in _methods(node)))
+        yield Article(
+            f"{title} — Python class",
+            f"{place}/{node.name}.html",
+            body,
+            tuple(m.name for m in _methods(node)),
+        )
 
 
 def prose(text: str) -> str:
@@ -123,6 +131,11 @@ def _class(node: ast.ClassDef, module: str, heading: bool = True) -> str:
     parts.append(prose(ast.get_docstring(node) or ""))
     parts.extend(_function(method, f"{node.name}.") for method in _methods(node))
     return "\n".join(parts)
+
+
+def _documentation(node: ast.ClassDef) -> int:
+    """Characters of the docstrings of a class and its public methods."""
+    return sum(len(ast.get_docstring(n, clean=False) or "") for n in (node, *_methods(node)))
 
 
 def _methods(node: ast.ClassDef) -> list[Function]:

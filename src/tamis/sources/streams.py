@@ -374,7 +374,9 @@ def stream_of(file: BinaryIO, path: str, start: int = 0) -> Stream:
     if name is None:
         return Stream(stored)
     if name == "lz4":
-        raise SourceError(f"{path} is compressed with LZ4, which is not read: recompress it with gzip or zstd")
+        raise SourceError(
+            f"{path} is compressed with LZ4, which is not read: recompress it with gzip or zstd"
+        )
     return Members(stored, _codec(name, stored, path))
 
 

@@ -51,7 +51,9 @@ def read_warc(stream: Stream, relative: str, stop: int | None, limit: int) -> It
 def _record(stream: Stream, relative: str, offset: int, within: int, limit: int) -> Record | Loss:
     """The record at the stream's position, which ends behind it or at the fault that broke it off."""
     if not begins(stream.peek(5)):
-        return _lost(stream, offset, "source.bad_header", f"no WARC record begins here: {shown(stream.peek(40))}")
+        return _lost(
+            stream, offset, "source.bad_header", f"no WARC record begins here: {shown(stream.peek(40))}"
+        )
     size, gap = _header_size(stream)
     if size < 0:
         if stream.fault is not None:
@@ -74,7 +76,9 @@ def _record(stream: Stream, relative: str, offset: int, within: int, limit: int)
         if begins(block[boundary - start : boundary - start + 5]):
             stream.unread(block[boundary - start :])
             return Loss(
-                offset, "source.bad_length", f"Content-Length is {expected}, the next record begins after {boundary - start}"
+                offset,
+                "source.bad_length",
+                f"Content-Length is {expected}, the next record begins after {boundary - start}",
             )
     if len(block) < expected:
         if stream.fault is not None:
@@ -87,8 +91,15 @@ def _record(stream: Stream, relative: str, offset: int, within: int, limit: int)
     following = stream.peek(5)
     if following and not begins(following) and not stream.member_starts(start, stream.position + 1):
         stream.unread(block + trailing)
-        return _lost(stream, offset, "source.bad_length", f"no record begins behind the {expected} bytes of Content-Length")
-    if (not isinstance(stream, Members) or within) and not _digest_agrees(headers.get("warc-block-digest"), block):
+        return _lost(
+            stream,
+            offset,
+            "source.bad_length",
+            f"no record begins behind the {expected} bytes of Content-Length",
+        )
+    if (not isinstance(stream, Members) or within) and not _digest_agrees(
+        headers.get("warc-block-digest"), block
+    ):
         return Loss(offset, "source.bad_digest", "the block does not agree with WARC-Block-Digest")
     return _judge(headers, block, relative, offset, within, limit)
 
@@ -189,7 +200,9 @@ def _lost(stream: Stream, offset: int, reason: str, detail: str) -> Loss:
     while True:
         window = stream.peek(_WINDOW)
         found = _NEXT.search(window)
-        starts = [s - stream.position for s in stream.member_starts(stream.position, stream.position + len(window))]
+        starts = [
+            s - stream.position for s in stream.member_starts(stream.position, stream.position + len(window))
+        ]
         ends = [s for s in starts if begins(window[s : s + 5])] + ([found.end()] if found else [])
         if ends:
             stream.take(min(ends))
@@ -214,8 +227,12 @@ def _short(stream: Stream, offset: int, block: bytes, expected: int) -> Loss:
     found = _NEXT.search(block)
     if found:
         stream.unread(block[found.end() :])
-        return Loss(offset, "source.bad_length", f"Content-Length is {expected}, the next record begins before")
-    return Loss(offset, "source.truncated", f"the file ends after {len(block)} of {expected} bytes of the record")
+        return Loss(
+            offset, "source.bad_length", f"Content-Length is {expected}, the next record begins before"
+        )
+    return Loss(
+        offset, "source.truncated", f"the file ends after {len(block)} of {expected} bytes of the record"
+    )
 
 
 def _oversized(stream: Stream, offset: int, expected: int, limit: int) -> Loss:
@@ -227,7 +244,11 @@ def _oversized(stream: Stream, offset: int, expected: int, limit: int) -> Loss:
         for boundary in stream.member_starts(start, start + len(data)):
             if begins(data[boundary - start : boundary - start + 5]):
                 stream.unread(data[boundary - start :])
-                return Loss(offset, "source.bad_length", f"Content-Length is {expected}, the next record begins before")
+                return Loss(
+                    offset,
+                    "source.bad_length",
+                    f"Content-Length is {expected}, the next record begins before",
+                )
         left -= len(data)
         if not data:
             if stream.fault is not None:
@@ -246,7 +267,11 @@ def _digest_agrees(claim: str | None, block: bytes) -> bool:
         return True
     digest = hashlib.new(name, block, usedforsecurity=False).digest()
     value = value.strip()
-    known = {digest.hex(), base64.b32encode(digest).decode().rstrip("="), base64.b64encode(digest).decode().rstrip("=")}
+    known = {
+        digest.hex(),
+        base64.b32encode(digest).decode().rstrip("="),
+        base64.b64encode(digest).decode().rstrip("="),
+    }
     if value.rstrip("=") in known or value.lower() in known or value.upper().rstrip("=") in known:
         return True
     return len(value.rstrip("=")) not in {len(form) for form in known}
