@@ -1,0 +1,150 @@
+"""How often each document enters a corpus: weights, epochs and a total become one rate per source.
+
+The rate is the expected number of copies of a document. A document gets floor(rate) copies, and one more where its
+seeded draw falls under the rest, so that the whole is exact in expectation and no state is kept. Memory: O(sources).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis.corpus.order import Words, below, draw
+from tamis.corpus.tally import Tally
+
+Unit = Literal["tokens", "documents"]
+
+
+class MixtureError(ValueError):
+    """The mixture asks for what the kept documents cannot give; the message names the source and the remedy."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """One source of a planned mixture. `rate`: copies per document of weight 1; planned figures are expectations."""
+
+    source: str
+    available: Tally
+    weight: float | None
+    rate: float
+
+    @property
+    def documents(self) -> float:
+        return self.rate * self.available.weighted_documents
+
+    @property
+    def tokens(self) -> float:
+        return self.rate * self.available.weighted_tokens
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A mixture over sources. `limited_by`: the source that decides the size, where no total was asked for."""
+
+    shares: tuple[Share, ...]
+    unit: Unit
+    total: int | None
+    limited_by: str | None = None
+
+    @property
+    def tokens(self) -> float:
+        """Expected tokens, without end-of-text marks."""
+        return sum(share.tokens for share in self.shares)
+
+    @property
+    def bytes(self) -> float:
+        """Expected bytes of text: what the shuffle moves."""
+        return sum(share.rate * share.available.bytes for share in self.shares)
+
+    def rates(self) -> dict[str, float]:
+        return {share.source: share.rate for share in self.shares}
+
+    def table(self, reached: Mapping[str, Tally]) -> list[dict[str, Any]]:
+        """One row per source: what there was, what was planned, what was reached; tokens without end-of-text marks."""
+        planned = self.tokens or 1.0
+        total = sum(tally.tokens for tally in reached.values()) or 1
+        rows = []
+        for share in self.shares:
+            got = reached.get(share.source, Tally())
+            rows.append(
+                {
+                    "source": share.source,
+                    "available_documents": share.available.documents,
+                    "available_tokens": share.available.tokens,
+                    "weight": share.weight,
+                    "rate": share.rate,
+                    "planned_documents": round(share.documents),
+                    "planned_tokens": round(share.tokens),
+                    "planned_share": share.tokens / planned,
+                    "documents": got.documents,
+                    "tokens": got.tokens,
+                    "share": got.tokens / total,
+                }
+            )
+        return rows
+
+
+def plan(
+    available: Mapping[str, Tally],
+    *,
+    unit: Unit = "tokens",
+    weights: Mapping[str, float] | None = None,
+    epochs: Mapping[str, float] | None = None,
+    total: int | None = None,
+) -> Plan:
+    """The rate of every source with kept documents.
+
+    weights: shares of the corpus, counted in `unit`; every source must have one (0 leaves it out). With `total` (in
+        the same unit) the rates follow, and a small source is repeated as often as its weight needs. Without it
+        the corpus is as large as it can be with no document repeated; `limited_by` names the source that decides.
+    epochs: instead of weights, how often each source is seen, 1 where it is not named; 2.5 gives every document two
+        copies and every second a third.
+    Raises MixtureError for an unknown source, a missing or negative weight, a weight on a source with no kept
+    document, weights and epochs together, or a total without weights.
+    """
+    if weights and epochs:
+        raise MixtureError("mixture: give weights or epochs, not both: each determines the other")
+    if total is not None and not weights:
+        raise MixtureError("mixture.total needs mixture.weights")
+    for what, given in (("weights", weights or {}), ("epochs", epochs or {})):
+        for name, value in given.items():
+            if not (np.isfinite(value) and value >= 0):
+                raise MixtureError(f"mixture.{what}.{name} is {value}: it must be a number of 0 or more")
+            if value and (name not in available or _size(available[name], unit) <= 0):
+                known = ", ".join(sorted(available)) or "none"
+                raise MixtureError(
+                    f"mixture.{what}.{name} is {value:g}, but no document of `{name}` was kept (kept: {known}): "
+                    "set it to 0, or look at what dropped them"
+                )
+    if not weights:
+        rates = {name: (epochs or {}).get(name, 1.0) for name in sorted(available)}
+        return Plan(tuple(Share(name, available[name], None, rate) for name, rate in rates.items()), unit, None)
+    missing = sorted(set(available) - set(weights))
+    if missing:
+        raise MixtureError(f"mixture.weights lacks `{missing[0]}`: give it a weight (0 leaves the source out)")
+    per_weight = {name: _size(available[name], unit) / weight for name, weight in weights.items() if weight > 0}
+    if not per_weight:
+        raise MixtureError("mixture.weights are all 0: nothing would be left")
+    # A source gives scale x weight units; the scale is what the total asks, or what the scarcest source allows.
+    scarcest = min(per_weight, key=lambda name: (per_weight[name], name))
+    scale = total / sum(weights.values()) if total is not None else per_weight[scarcest]
+    shares = tuple(
+        Share(name, available[name], weights[name], scale / per_weight[name] if name in per_weight else 0.0)
+        for name in sorted(available)
+    )
+    return Plan(shares, unit, total, scarcest if total is None and len(per_weight) > 1 else None)
+
+
+def _size(tally: Tally, unit: Unit) -> float:
+    return tally.weighted_tokens if unit == "tokens" else tally.weighted_documents
+
+
+def copies(words: Words, rate: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.int64]:
+    """Copies of each document: int64 (N,), from ids (N, 2) and rates (N,). Its expectation is the rate."""
+    whole = np.floor(rate)
+    extra: npt.NDArray[np.int64] = below(draw(words, seed, "mixture"), rate - whole).astype(np.int64)
+    return whole.astype(np.int64) + extra
