@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import pyarrow as pa
 import pytest
 
 from tamis.documents import DOCUMENTS, EDGES, gids, write_table
+from tamis.verdicts.election import Strength
 from tamis.verdicts.reader import Folder
+from tamis.verdicts.rules import RuleSet
+from tamis.verdicts.task import elect_task, rules_task, verdict_task
 
 FLOAT, INT, STRING, BOOL = pa.float64(), pa.int64(), pa.string(), pa.bool_()
 
@@ -31,7 +35,7 @@ SIGNALS: dict[str, dict[str, pa.DataType]] = {
     ),
     "final": {
         **dict.fromkeys(("bytes", "chars", "words", "sentences"), INT),
-        **dict.fromkeys(("line_punct", "short_lines", "dup_line_chars", "list_ratio"), FLOAT),
+        **dict.fromkeys(("line_punct", "short_lines", "dup_line_chars", "list_ratio_punct"), FLOAT),
     },
     "c4": {"lorem_ipsum": INT, "curly": INT},
     "refinedweb": {"removed_words": FLOAT},
@@ -119,3 +123,57 @@ def _documents(folder: Folder, shard: int, count: int, missing: np.ndarray) -> N
 def _write(path: Path, table: pa.Table) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_table(path, table, table.schema)
+
+
+class Quiet:
+    """A context for tasks that are called directly."""
+
+    suspects: frozenset[str] = frozenset()
+
+    def heartbeat(self, item: str) -> None:
+        pass
+
+    def advance(self, amount: int) -> None:
+        pass
+
+    def alone(self, function, *arguments, seconds):
+        return function(*arguments)
+
+
+def run_tasks(folder: Folder, rules: RuleSet, strength: Strength) -> list[dict]:
+    """Runs the three tasks over a folder; returns the summaries of the verdicts."""
+    folder.decide(rules, strength)
+    shards = range(folder.shards)
+    for path in (folder.mask(0), folder.verdicts(0)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for shard in shards:
+        files = [Path(f) for group in rules.groups if (f := folder.signals(group, shard))]
+        rules_task(Quiet(), {"rules": rules.to_json(), "groups": list(rules.groups)}, files, [folder.mask(shard)])
+    inputs = [
+        *(folder.mask(s) for s in shards),
+        *(folder.signals("final", s) for s in shards),
+        *(folder.documents(s) for s in shards),
+        *folder.edges(),
+    ]
+    elect_task(Quiet(), {"shards": len(shards), "strength": asdict(strength)}, inputs, [folder.duplicates()])
+    return [
+        verdict_task(
+            Quiet(),
+            {"shard": shard, "rules": rules.to_json()},
+            [
+                folder.mask(shard),
+                folder.documents(shard),
+                folder.signals("final", shard),
+                folder.signals("lang", shard),
+                folder.duplicates(),
+            ],
+            [folder.verdicts(shard)],
+        )
+        for shard in shards
+    ]
+
+
+@pytest.fixture
+def decide() -> Callable[[Folder, RuleSet, Strength], list[dict]]:
+    """decide(folder, rules, strength): runs the three tasks; the summaries of the verdicts."""
+    return run_tasks

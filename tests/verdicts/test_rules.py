@@ -43,7 +43,7 @@ FINEWEB = {
     "line_punct": "final.line_punct > 0.12",
     "short_lines": "final.short_lines < 0.67",
     "repeated_lines": "final.dup_line_chars < 0.01",
-    "list_ratio": "final.list_ratio <= 0.3",
+    "list_ratio": "final.list_ratio_punct <= 0.3",
 }
 
 

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,57 +7,8 @@ import pytest
 from tamis.documents import VERDICTS, read_table, write_table
 from tamis.verdicts.election import Strength
 from tamis.verdicts.reader import Folder
-from tamis.verdicts.rules import RuleSet, load_rules, preset_names
-from tamis.verdicts.task import elect_task, rules_task, shard_duplicates, verdict_task
-
-
-class Quiet:
-    """A context for tasks that are called directly."""
-
-    suspects: frozenset[str] = frozenset()
-
-    def heartbeat(self, item: str) -> None:
-        pass
-
-    def advance(self, amount: int) -> None:
-        pass
-
-    def alone(self, function, *arguments, seconds):
-        return function(*arguments)
-
-
-def decide(folder: Folder, rules: RuleSet, strength: Strength) -> list[dict]:
-    """Runs the three tasks over a folder; returns the summaries of the verdicts."""
-    folder.decide(rules, strength)
-    shards = range(folder.shards)
-    for path in (folder.mask(0), folder.verdicts(0)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    for shard in shards:
-        files = [Path(f) for group in rules.groups if (f := folder.signals(group, shard))]
-        rules_task(Quiet(), {"rules": rules.to_json(), "groups": list(rules.groups)}, files, [folder.mask(shard)])
-    inputs = [
-        *(folder.mask(s) for s in shards),
-        *(folder.signals("final", s) for s in shards),
-        *(folder.documents(s) for s in shards),
-        *folder.edges(),
-    ]
-    elect_task(Quiet(), {"shards": len(shards), "strength": asdict(strength)}, inputs, [folder.duplicates()])
-    return [
-        verdict_task(
-            Quiet(),
-            {"shard": shard, "rules": rules.to_json()},
-            [
-                folder.mask(shard),
-                folder.documents(shard),
-                folder.signals("final", shard),
-                folder.signals("lang", shard),
-                folder.duplicates(),
-            ],
-            [folder.verdicts(shard)],
-        )
-        for shard in shards
-    ]
-
+from tamis.verdicts.rules import load_rules, preset_names
+from tamis.verdicts.task import shard_duplicates
 
 RULES = {
     "words": "text.words >= 60",
@@ -69,7 +17,7 @@ RULES = {
 }
 
 
-def test_verdicts_of_a_whole_workspace(make_workspace, signals):
+def test_verdicts_of_a_whole_workspace(make_workspace, decide, signals):
     folder = make_workspace([200, 0, 150], edges=400)
     rules = load_rules([], RULES, signals)
     summaries = decide(folder, rules, Strength(0.8))
@@ -125,7 +73,7 @@ def test_verdicts_of_a_whole_workspace(make_workspace, signals):
         assert summary["alone"].get("top", 0) == sum(row["reasons"] == ["top"] for row in rows)
 
 
-def test_the_same_input_gives_the_same_bytes(make_workspace, signals):
+def test_the_same_input_gives_the_same_bytes(make_workspace, decide, signals):
     folder = make_workspace([60, 60], edges=100)
     rules = load_rules(preset_names(), {}, signals)
     decide(folder, rules, Strength(0.7, containment=0.9))
@@ -135,7 +83,7 @@ def test_the_same_input_gives_the_same_bytes(make_workspace, signals):
     assert [file.read_bytes() for file in files] == first
 
 
-def test_no_edge_files_and_no_shards(make_workspace, signals, tmp_path):
+def test_no_edge_files_and_no_shards(make_workspace, decide, signals, tmp_path):
     folder = make_workspace([5])
     folder.edges()[0].unlink()
     (summary,) = decide(folder, load_rules([], {}, signals), Strength())
@@ -145,7 +93,7 @@ def test_no_edge_files_and_no_shards(make_workspace, signals, tmp_path):
     assert decide(empty, load_rules([], {}, signals), Strength()) == []
 
 
-def test_an_edge_of_another_run_is_refused(make_workspace, signals):
+def test_an_edge_of_another_run_is_refused(make_workspace, decide, signals):
     folder = make_workspace([5], edges=3)
     edges = read_table(folder.edges()[0])
     strange = {**edges.slice(0, 1).to_pylist()[0], "right": 7 << 32, "jaccard": 1.0}
@@ -161,7 +109,7 @@ def test_duplicates_are_sliced_by_shard():
     assert shard_duplicates(table, 3).num_rows == 0
 
 
-def test_verdicts_have_the_schema(make_workspace, signals):
+def test_verdicts_have_the_schema(make_workspace, decide, signals):
     folder = make_workspace([5])
     decide(folder, load_rules([], {}, signals), Strength())
     assert read_table(folder.verdicts(0)).schema.equals(VERDICTS)

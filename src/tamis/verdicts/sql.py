@@ -88,13 +88,14 @@ class Parser:
             probe = pa.table({"position": pa.array([0, 1])})
         self._connection.register("probe", probe)
         try:
-            described = self._connection.sql(f"DESCRIBE SELECT ({expression}) AS value FROM probe").fetchall()
-            self._connection.sql(f"SELECT ({expression}) AS value FROM probe").fetchall()
+            answer = self._connection.sql(f"SELECT ({expression}) AS value FROM probe")
+            kind = str(answer.types[0])
+            answer.fetchall()
         except duckdb.Error as error:
             raise SqlError(_first_line(str(error))) from error
         finally:
             self._connection.unregister("probe")
-        return str(described[0][1])
+        return kind
 
 
 def failed_mask(conditions: Sequence[str], extracted: np.ndarray, columns: Mapping[str, pa.ChunkedArray]) -> np.ndarray:
