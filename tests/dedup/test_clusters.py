@@ -10,6 +10,7 @@ from tamis import documents
 from tamis.dedup.clusters import AbsurdRemoval, BelowFloor, Clusters, Limits, Removal, guard, sources_by_shard
 
 SECOND = 1 << 32
+DEFAULT = Limits()
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_no_edges(tmp_path: Path) -> None:
     guard([Removal("a", 50, 0)], Limits(), clusters, sources_by_shard(["a"]), lambda gid: None)
 
 
-def check(clusters: Clusters, *removals: Removal, limits: Limits = Limits()) -> None:
+def check(clusters: Clusters, *removals: Removal, limits: Limits = DEFAULT) -> None:
     source_of = sources_by_shard(["books", "crawl"])
     guard(removals, limits, clusters, source_of, lambda gid: f"https://example.org/\x1b[31m{gid}")
 
