@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -41,6 +42,12 @@ def sketches(workspace: Workspace, files: Sequence[File], params: Mapping[str, A
     ]
     made = workspace.map(Inline(), stages.SKETCH, tasks)
     return [stages.Shard(file, None, manifest.files[0]) for file, manifest in zip(files, made, strict=True)]
+
+
+@pytest.fixture
+def given() -> SimpleNamespace:
+    """The two functions above, for tests that run the stages themselves."""
+    return SimpleNamespace(shards=write_shards, sketches=sketches)
 
 
 @pytest.fixture

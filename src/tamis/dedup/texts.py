@@ -44,7 +44,7 @@ class Rows:
         self._rest: pa.RecordBatch | None = None
 
     def take(self, rows: int) -> pa.RecordBatch:
-        """The next `rows` rows as one batch. Raises DamagedFile where the file has fewer."""
+        """The next `rows` (at least one) rows as one batch. Raises DamagedFile where the file has fewer."""
         parts: list[pa.RecordBatch] = []
         missing = rows
         while missing:
