@@ -1,4 +1,4 @@
-"""Fixtures for all tests: real data is found by the environment variable TAMIS_DATA."""
+"""Fixtures shared by all tests."""
 
 from __future__ import annotations
 
@@ -6,12 +6,27 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A shared machine may stall any single example: time is never what a test asserts.
+settings.register_profile("tamis", deadline=None)
+settings.load_profile("tamis")
+
+
+def _missing(reason: str) -> None:
+    """Skips, or fails where TAMIS_REQUIRE_ALL=1 says that nothing may be skipped."""
+    if os.environ.get("TAMIS_REQUIRE_ALL") == "1":
+        pytest.fail(f"{reason}, and TAMIS_REQUIRE_ALL=1 forbids skipping")
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder of real data. Skips the test where TAMIS_DATA is not set."""
-    folder = os.environ.get("TAMIS_DATA")
-    if not folder:
-        pytest.skip("TAMIS_DATA is not set: this test needs the real data")
-    return Path(folder)
+    """The folder of real test data, which environment variable TAMIS_DATA names."""
+    value = os.environ.get("TAMIS_DATA")
+    if not value:
+        _missing("TAMIS_DATA is not set: it names the folder of real test data")
+    path = Path(str(value))
+    if not path.is_dir():
+        pytest.fail(f"TAMIS_DATA={value} is no folder")
+    return path

@@ -14,7 +14,7 @@ from tamis.sources.jsonl import read_jsonl, start_of_line
 from tamis.sources.opening import opened
 from tamis.sources.parquet import read_parquet
 from tamis.sources.plan import FORMATS, SPLIT_BYTES, infer_format, plan
-from tamis.sources.records import RECORD_BYTES, Loss, Record, SourceError, SourceSpec, Split
+from tamis.sources.records import RECORD_BYTES, Kind, Loss, Record, SourceError, SourceSpec, Split
 from tamis.sources.streams import stream_of
 from tamis.sources.warc import read_warc
 
@@ -67,10 +67,12 @@ def _read_file(split: Split, path: str, relative: str, limit: int) -> Iterator[R
         elif split.format == "arc":
             yield from read_arc(stream, relative, split.stop, limit)
         else:
-            yield from read_warc(stream, relative, split.stop, limit)
+            yield from read_warc(
+                stream, relative, split.stop, limit, bool(split.options.get("digests", True))
+            )
 
 
-def _text_kind(format: str, path: str) -> tuple[text_files.Kind, str]:
+def _text_kind(format: str, path: str) -> tuple[Kind, str]:
     name = path.lower()
     for suffix, (kind, mime) in text_files.SUFFIXES.items():
         if kind == format and f"{suffix}." in f"{name}.":

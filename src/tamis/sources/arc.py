@@ -41,7 +41,10 @@ def read_arc(stream: Stream, relative: str, stop: int | None, limit: int) -> Ite
         offset, within = stream.where()
         if stop is not None and offset >= stop:
             return
-        yield _record(stream, relative, offset, within, limit)
+        found = _record(stream, relative, offset, within, limit)
+        if within and isinstance(found, Loss):
+            found.detail += f" (byte {within} of its member)"
+        yield found
 
 
 def _record(stream: Stream, relative: str, offset: int, within: int, limit: int) -> Record | Loss:

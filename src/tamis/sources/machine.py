@@ -278,7 +278,7 @@ def _manual_pages(limit: int) -> Iterator[Capture | None]:
 
 def _files_below(root: Path) -> list[Path]:
     """Regular files below a folder, sorted; links and folders behind links are left out."""
-    found = []
+    found: list[Path] = []
     for folder, folders, names in os.walk(root):
         folders.sort()
         found.extend(Path(folder, name) for name in sorted(names))

@@ -124,9 +124,8 @@ def typed_page(body: bytes, content_type: str, identified: str | None = None) ->
         return Page(
             mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: {head[:4].hex(' ')}"
         )
-    if archive in _HTML:
-        kind = "html"
-    elif mime in _HTML and (not archive or archive.startswith("text/") or archive in _GENERIC):
+    undisputed = not archive or archive.startswith("text/") or archive in _GENERIC
+    if archive in _HTML or (mime in _HTML and undisputed):
         kind = "html"
     elif mime in _PLAIN or (mime in _GENERIC and archive in _PLAIN):
         kind = "html" if _SNIFF.match(head) else "text"
@@ -134,11 +133,11 @@ def typed_page(body: bytes, content_type: str, identified: str | None = None) ->
         kind = "html"
     else:
         return Page(mime=mime, reason="skipped.mime", detail=(archive or mime or "no type")[:80])
-    if b"\0" in head and not head.startswith((b"\xff\xfe", b"\xfe\xff")) and "utf-16" not in (charset or ""):
-        if kind == "text" or head.count(b"\0") > len(head) // 8:
-            return Page(
-                mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: zero bytes"
-            )
+    zeros = (
+        0 if head.startswith((b"\xff\xfe", b"\xfe\xff")) or "utf-16" in (charset or "") else head.count(b"\0")
+    )
+    if zeros > (len(head) // 8 if kind == "html" else 0):
+        return Page(mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: zero bytes")
     return Page(body, kind, mime or None, charset)
 
 

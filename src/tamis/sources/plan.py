@@ -64,15 +64,17 @@ def infer_format(path: str, options: Mapping[str, Any] | None = None) -> str | N
     if named is not None:
         return named
     with opened(path, options) as file:
-        return _by_magic(file, path)
+        found = _by_magic(file, path)
+    return found or _by_suffix(path, last=False)
 
 
-def _by_suffix(path: str) -> str | None:
+def _by_suffix(path: str, *, last: bool = True) -> str | None:
+    """The format that the last suffix names, or, with `last` False, any suffix (`crawl.warc.gz.bad`)."""
     parts = re.split(r"(?=\.)", path.rsplit("/", 1)[-1].split("?", 1)[0].lower())[1:]
     for part in reversed(parts):
         if part in _SUFFIXES:
             return _SUFFIXES[part]
-        if part not in COMPRESSED:
+        if last and part not in COMPRESSED:
             return None
     return None
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE_BYTES = 1 << 20
-CLASS_CHARACTERS = 40  # a class with less documentation gets no page of its own
+CLASS_CHARACTERS = 1  # a class with less documentation gets no page of its own
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Protocol
 from tamis.sources.records import SourceError
 
 CHUNK = 1 << 20
+_SALVAGE_STEP = 64
 
 SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".xz": "xz", ".bz2": "bzip2", ".lz4": "lz4"}
 _MAGIC = {
@@ -208,11 +209,17 @@ class Decoder(Protocol):
 
     def feed(self, data: memoryview) -> tuple[bytes, int]: ...
 
+    def copy(self) -> Decoder | None:
+        """The decoder as it is now, or None where its library cannot."""
+
 
 class _Gzip:
-    def __init__(self) -> None:
-        self._decoder = zlib.decompressobj(31)
+    def __init__(self, decoder: Any = None) -> None:
+        self._decoder = decoder or zlib.decompressobj(31)
         self.hungry, self.eof = True, False
+
+    def copy(self) -> Decoder | None:
+        return _Gzip(self._decoder.copy())
 
     def feed(self, data: memoryview) -> tuple[bytes, int]:
         out = self._decoder.decompress(data)
@@ -231,6 +238,9 @@ class _Zstd:
         self._decoder = zstandard.ZstdDecompressor(**options).decompressobj()
         self.hungry, self.eof = True, False
 
+    def copy(self) -> Decoder | None:
+        return None
+
     def feed(self, data: memoryview) -> tuple[bytes, int]:
         out = self._decoder.decompress(data)
         self.eof = self._decoder.eof
@@ -243,6 +253,9 @@ class _Bounded:
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
         self.hungry, self.eof = True, False
+
+    def copy(self) -> Decoder | None:
+        return None
 
     def feed(self, data: memoryview) -> tuple[bytes, int]:
         out = self._decoder.decompress(data, CHUNK)
@@ -314,16 +327,29 @@ class Members(Stream):
             if decoder.hungry and not window:
                 self._fail("source.truncated", f"the file ends within a {self._codec.name} member")
                 return b""
+            fresh = self._filled == self._marks[-1][0]
+            saved = None if fresh else decoder.copy()
             try:
                 out, used = decoder.feed(window)
             except self._errors as error:
                 self._fail("source.bad_compression", f"{self._codec.name}: {error}")
-                return b""
+                return self._salvaged(self._codec.begin() if fresh else saved, window)
             stored.advance(used)
             if decoder.eof:
                 self._decoder = None
             if out:
                 return out
+
+    def _salvaged(self, decoder: Decoder | None, window: memoryview) -> bytes:
+        """What can be decoded of a window before its fault: whole records may lie there."""
+        parts: list[bytes] = []
+        if decoder is not None:
+            try:
+                for start in range(0, len(window), _SALVAGE_STEP):
+                    parts.append(decoder.feed(window[start : start + _SALVAGE_STEP])[0])
+            except self._errors:
+                pass  # the fault itself, known to the caller
+        return b"".join(parts)
 
     def _begin(self) -> bool:
         stored = self.stored

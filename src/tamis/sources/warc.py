@@ -29,8 +29,13 @@ def begins(head: bytes) -> bool:
     return head.startswith(b"WARC/")
 
 
-def read_warc(stream: Stream, relative: str, stop: int | None, limit: int) -> Iterator[Record | Loss]:
-    """Records that start before the stored position `stop`, from where the stream is."""
+def read_warc(
+    stream: Stream, relative: str, stop: int | None, limit: int, digests: bool = True
+) -> Iterator[Record | Loss]:
+    """Records that start before the stored position `stop`, from where the stream is.
+
+    `digests` False trusts blocks whose WARC-Block-Digest disagrees (some writers compute it wrongly).
+    """
     while True:
         _skip_blank(stream)
         if not stream.peek(1):
@@ -45,10 +50,15 @@ def read_warc(stream: Stream, relative: str, stop: int | None, limit: int) -> It
         offset, within = stream.where()
         if stop is not None and offset >= stop:
             return
-        yield _record(stream, relative, offset, within, limit)
+        found = _record(stream, relative, offset, within, limit, digests)
+        if within and isinstance(found, Loss):
+            found.detail += f" (byte {within} of its member)"
+        yield found
 
 
-def _record(stream: Stream, relative: str, offset: int, within: int, limit: int) -> Record | Loss:
+def _record(
+    stream: Stream, relative: str, offset: int, within: int, limit: int, digests: bool
+) -> Record | Loss:
     """The record at the stream's position, which ends behind it or at the fault that broke it off."""
     if not begins(stream.peek(5)):
         return _lost(
@@ -59,7 +69,11 @@ def _record(stream: Stream, relative: str, offset: int, within: int, limit: int)
         if stream.fault is not None:
             return _broken_off(stream, offset)
         if len(stream.peek(HEADER_BYTES)) < HEADER_BYTES:
-            stream.take(HEADER_BYTES)
+            rest = stream.take(HEADER_BYTES)
+            if b"\r\r\n" in rest:
+                return Loss(
+                    offset, "source.bad_header", "lines end in CR CR LF: converted as text once too often"
+                )
             return Loss(offset, "source.truncated", "the file ends within a record's header")
         stream.take(5)
         return _lost(stream, offset, "source.bad_header", f"no end of the header within {HEADER_BYTES} bytes")
@@ -97,9 +111,8 @@ def _record(stream: Stream, relative: str, offset: int, within: int, limit: int)
             "source.bad_length",
             f"no record begins behind the {expected} bytes of Content-Length",
         )
-    if (not isinstance(stream, Members) or within) and not _digest_agrees(
-        headers.get("warc-block-digest"), block
-    ):
+    unprotected = digests and (not isinstance(stream, Members) or within)
+    if unprotected and not _digest_agrees(headers.get("warc-block-digest"), block):
         return Loss(offset, "source.bad_digest", "the block does not agree with WARC-Block-Digest")
     return _judge(headers, block, relative, offset, within, limit)
 
@@ -109,9 +122,9 @@ def _judge(
 ) -> Record | Loss:
     kind = headers.get("warc-type", "").lower()
     mime = headers.get("content-type", "")
-    if kind == "response" and mime.lower().startswith("application/http"):
-        page = http_page(block, headers.get("warc-identified-payload-type"), limit)
-    elif kind == "response" and _looks_like_http(headers, block, mime):
+    if kind == "response" and (
+        mime.lower().startswith("application/http") or _looks_like_http(headers, block)
+    ):
         page = http_page(block, headers.get("warc-identified-payload-type"), limit)
     elif kind in ("response", "resource"):
         page = typed_page(block, mime, headers.get("warc-identified-payload-type"))
@@ -153,7 +166,7 @@ def page_record(
     )
 
 
-def _looks_like_http(headers: dict[str, str], block: bytes, mime: str) -> bool:
+def _looks_like_http(headers: dict[str, str], block: bytes) -> bool:
     return headers.get("warc-target-uri", "").lstrip("<").startswith("http") and block.startswith(b"HTTP/")
 
 
