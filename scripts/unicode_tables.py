@@ -316,9 +316,17 @@ def build() -> dict[str, str]:
     """File name -> content of both generated files."""
     flags = classes()
     folded = folds()
+    for cp, text in folded.items():  # normalize.hpp relies on both
+        if len(text.encode()) > 3 * len(chr(cp).encode()) or (" " in text and text != " "):
+            raise ValueError(f"the fold of U+{cp:04X} is too long for the kernels' buffer, or holds a space")
     moji, matrix, masks, single = mojibake()
     for cp in single:
         flags[cp] |= FTFY_CHAR
+    plain = {moji[cp] for cp in range(128)}
+    if any(matrix[a][b] for a in plain for b in plain):  # screen.hpp skips ASCII
+        raise ValueError("ftfy's detector fires on ASCII: this script must be revised")
+    if any(matrix[moji[10]]):  # lines are screened one by one
+        raise ValueError("ftfy's detector looks behind a newline: this script must be revised")
     ccc = [0] * LIMIT
     for cp in code_points():
         ccc[cp] = unicodedata.combining(chr(cp))

@@ -218,13 +218,14 @@ def band_hashes(signatures: U32 | U64, bands: int, rows: int) -> U64:
     prime1, prime2, prime3 = (
         np.uint64(p) for p in (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
     )
-    h = np.broadcast_to(np.arange(1, bands + 1, dtype=np.uint64) * prime1, values.shape[:2]).copy()
+    h: U64 = np.broadcast_to(np.arange(1, bands + 1, dtype=np.uint64) * prime1, values.shape[:2]).copy()
     for row in range(rows):
         h ^= values[:, :, row]
         h *= prime2
         h ^= h >> np.uint64(31)
     h *= prime3
-    return h ^ h >> np.uint64(32)
+    h ^= h >> np.uint64(32)
+    return h
 
 
 def shingles(text: pa.Array, ngram: int = 5, digits: bool = False) -> tuple[I64, U64]:

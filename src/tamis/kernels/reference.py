@@ -106,27 +106,20 @@ def _mum(a: int, b: int) -> int:
 
 
 def word_hash(data: bytes) -> int:
-    """64-bit hash of a word: folded 128-bit products over overlapping 8-byte reads (the idea of wyhash)."""
+    """64-bit hash of a word: a folded 128-bit product (the idea of wyhash) of its first and last eight bytes, the
+    first padded with zeros, the last 0 where there are no more than eight; longer words are first mixed in sixteens.
+    """
     n = len(data)
     s = n * P1 & M64
 
-    def read(at: int, size: int = 8) -> int:
-        return int.from_bytes(data[at : at + size], "little")
+    def read(at: int) -> int:
+        return int.from_bytes(data[at : at + 8], "little")
 
-    if n <= 16:
-        a = b = 0
-        if n >= 8:
-            a, b = read(0), read(n - 8)
-        elif n >= 4:
-            a, b = read(0, 4), read(n - 4, 4)
-        elif n:
-            a = data[0] << 16 | data[n >> 1] << 8 | data[n - 1]
-        return _mum(a ^ P2 ^ s, b ^ P3)
-    p, left = 0, n
-    while left > 16:
+    p = 0
+    while n - p > 16:
         s = _mum(read(p) ^ P2, read(p + 8) ^ s)
-        p, left = p + 16, left - 16
-    return _mum(read(n - 16) ^ P3, read(n - 8) ^ s ^ P4)
+        p += 16
+    return _mum(read(p) ^ P2 ^ s, (read(n - 8) if n > 8 else 0) ^ P3)
 
 
 # --- characters and words ---
@@ -173,7 +166,8 @@ def check_words(words: str) -> str:
 
 
 def _flag_array(text: str) -> npt.NDArray[np.uint16]:
-    return tables.flags()[np.frombuffer(text.encode("utf-32-le"), "<u4")]
+    flags: npt.NDArray[np.uint16] = tables.flags()[np.frombuffer(text.encode("utf-32-le"), "<u4")]
+    return flags
 
 
 def _repeats(pieces: Sequence[str]) -> tuple[int, int]:
@@ -518,11 +512,11 @@ def suspicious_lines(text: pa.Array) -> tuple[npt.NDArray[np.int32], I64, I64]:
     rows = []
     for number, document in enumerate(text.to_pylist()):
         at = 0
-        for line in document.split("\n"):
+        for line in re.findall(r"[^\n]*\n|[^\n]+", document):
             end = at + len(line.encode())
-            if _line_suspicious(line + "\n"):
-                rows.append((number, at, end))
-            at = end + 1
+            if _line_suspicious(line):
+                rows.append((number, at, end - line.endswith("\n")))
+            at = end
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
     return np.array(columns[0], np.int32), np.array(columns[1], np.int64), np.array(columns[2], np.int64)
 
