@@ -140,6 +140,46 @@ def join(many: Sequence[Sets]) -> Sets:
     return np.concatenate([[0], np.cumsum(sizes)]), np.concatenate([values for _, values in many])
 
 
+@dataclass(frozen=True)
+class _Alike:
+    """Pairs (K,) of members at or above a floor, ordered by (right, left), left the better ranked."""
+
+    left: I64
+    right: I64
+    jaccard: npt.NDArray[np.float64]
+    containment: npt.NDArray[np.float64]
+
+    @staticmethod
+    def both(first: _Alike, second: _Alike) -> _Alike:
+        parts = [np.concatenate(pair) for pair in zip(vars(first).values(), vars(second).values(), strict=True)]
+        order = np.lexsort((parts[0], parts[1]))
+        return _Alike(*(part[order] for part in parts))
+
+
+def _compare(members: Members, left: I64, right: I64, load: Callable[[int], Sets], options: Options) -> _Alike:
+    both = overlaps(members, left, right, load)
+    sizes = members.set_size
+    jaccard = both / np.maximum(sizes[left] + sizes[right] - both, 1)
+    containment = both / np.maximum(np.minimum(sizes[left], sizes[right]), 1)
+    alike = (jaccard >= options.floor) | (containment >= options.containment_floor)
+    return _Alike(left[alike], right[alike], jaccard[alike], containment[alike])
+
+
+def betters(count: int, left: I64, right: I64, alike: _Alike) -> tuple[I64, I64]:
+    """Pairs not yet compared of each document with the best ranked one that any document like it is like.
+
+    In a large cluster a document may share no bucket with the one that will survive (14 x 8: 1 of 70 pairs at
+    Jaccard 0.86), only with others that lose to it; without this second look it would stay beside its better.
+    """
+    best = np.arange(count)
+    np.minimum.at(best, alike.right, alike.left)
+    beyond = best.copy()
+    np.minimum.at(beyond, alike.right, best[alike.left])
+    worse = np.flatnonzero(beyond < best)
+    fresh = ~np.isin(beyond[worse] * count + worse, left * count + right)
+    return beyond[worse[fresh]], worse[fresh]
+
+
 def verify(members: Members, load: Callable[[int], Sets], options: Options) -> tuple[pa.Table, dict[str, int]]:
     """The edges of a partition, ordered by (left, right), and counts of what was compared."""
     leader = exact_leaders(members.root, members.hash_hi, members.hash_lo)
@@ -147,12 +187,11 @@ def verify(members: Members, load: Callable[[int], Sets], options: Options) -> t
     distinct = np.flatnonzero(leader == here)
     left, right = candidates(members.root[distinct], members.bands[distinct], members.valid[distinct], options)
     left, right = distinct[left], distinct[right]
-    both = overlaps(members, left, right, load)
-    sizes = members.set_size
-    jaccard = both / np.maximum(sizes[left] + sizes[right] - both, 1)
-    containment = both / np.maximum(np.minimum(sizes[left], sizes[right]), 1)
-    alike = (jaccard >= options.floor) | (containment >= options.containment_floor)
-    left, right, jaccard, containment = left[alike], right[alike], jaccard[alike], containment[alike]
+    alike = _compare(members, left, right, load, options)
+    more_left, more_right = betters(len(here), left, right, alike)
+    compared = len(left) + len(more_left)
+    alike = _Alike.both(alike, _compare(members, more_left, more_right, load, options))
+    left, right, jaccard, containment = alike.left, alike.right, alike.jaccard, alike.containment
 
     equal = np.flatnonzero(leader != here)
     heir, edge = _heirs(right, leader[equal])  # an equal text meets what its leader met
@@ -165,7 +204,7 @@ def verify(members: Members, load: Callable[[int], Sets], options: Options) -> t
         np.concatenate([ones, containment, containment[edge]]),
         exact=len(equal),
     )
-    counts = {"documents": len(here), "compared": len(alike), "near": table.num_rows - len(equal), "exact": len(equal)}
+    counts = {"documents": len(here), "compared": compared, "near": table.num_rows - len(equal), "exact": len(equal)}
     return table, counts
 
 
