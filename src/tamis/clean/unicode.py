@@ -1,0 +1,217 @@
+"""Unicode repair as edits: mojibake and NFC by ftfy where a native screen finds cause, and invisible characters.
+
+docs/cleaning.md lists every code point that is removed, and why the joiners of Arabic, Indic and other scripts, and
+those of emoji, stay.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from tamis import kernels
+from tamis.clean.edits import apply_edits, from_lists, merge, rebase, text_buffers
+
+if TYPE_CHECKING:
+    from ftfy import TextFixerConfig
+
+# Invisible characters, by rule. ftfy has removed most C0 controls, U+206A-206F, U+FEFF and U+FFF9-FFFC before.
+_CONTROL = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff" + "".join(
+    chr(plane << 16 | last) for plane in range(1, 17) for last in (0xFFFE, 0xFFFF)
+)
+_ZERO_WIDTH = "\u00ad\u180e\u200b-\u200d\u2060-\u2064\u206a-\u206f\ufeff"
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_TAG = "\U000e0001\U000e0020-\U000e007f"
+_MARKS = re.compile(f"[{_CONTROL}{_ZERO_WIDTH}{_BIDI}{_TAG}]+")
+_IS_BIDI = re.compile(f"[{_BIDI}]")
+_IS_ZERO_WIDTH = re.compile(f"[{_ZERO_WIDTH}]")
+# Scripts in which joiners change letters: Hebrew to N'Ko and Arabic extensions, Indic, Tibetan, Burmese, Khmer,
+# Mongolian, further Indic and Arabic blocks, Arabic presentation forms, and the supplementary Brahmi scripts.
+_JOINED = re.compile(
+    "[\u0590-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\u1900-\u1c4f\u1cd0-\u1cff\ua800-\ua8ff\ua930-\uabff"
+    "\ufb1d-\ufdcf\ufdf0-\ufdff\ufe70-\ufefc\U00010a00-\U00010aff\U00010d00-\U00011fff\U0001e900-\U0001eeff]"
+)
+# Scripts written without spaces in which U+200B marks where a word ends: Thai, Lao, Tibetan, Burmese, Khmer, Tai.
+_UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf]")
+# What can stand on either side of the joiner of an emoji: symbols and pictographs, modifiers, variation selector 16.
+_EMOJI = re.compile("[\u00a9\u00ae\u203c-\u3299\ufe0f\U0001f000-\U0001faff]")
+_FLAG_TAGS = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{2,8}\U000e007f")
+
+_DIFF_WORDS = 2000  # longer lines that lose or win words are replaced as one
+_BREAKS = re.compile("\r\n|[\r\u2028\u2029\x85]")
+_FTFY_REMOVES = re.compile(
+    "\x1b\\[[0-9;]*[a-zA-Z]|[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]"
+)
+
+
+@functools.cache
+def ftfy_config() -> TextFixerConfig:
+    """What ftfy may do: repair encodings, line breaks and controls, NFC; never change how something was written."""
+    from ftfy import TextFixerConfig
+
+    return TextFixerConfig(
+        normalization="NFC",
+        unescape_html=False,
+        uncurl_quotes=False,
+        fix_latin_ligatures=False,
+        fix_character_width=False,
+        explain=False,
+    )
+
+
+def unicode_edits(text: pa.LargeStringArray) -> pa.ListArray:
+    """Edits with the rules unicode.mojibake, .nfc, .newline, .control, .zero_width and .bidi.
+
+    The edited text is ``ftfy.fix_text(text, ftfy_config())`` without the invisible characters of this module, and in
+    NFC. No nulls.
+    """
+    repairs = repair_edits(text)
+    return merge(repairs, rebase(mark_edits(apply_edits(text, repairs)), repairs))
+
+
+def repair_edits(text: pa.LargeStringArray) -> pa.ListArray:
+    """Edits that make each text equal to ``ftfy.fix_text(text, ftfy_config())``.
+
+    ftfy works on each line with its line break alone, and `kernels.suspicious_lines` misses none that it would
+    change.
+    """
+    from ftfy import fix_text
+
+    config = ftfy_config()
+    documents, starts, ends = kernels.suspicious_lines(text)
+    offsets, data = text_buffers(text)
+    view = memoryview(data)
+    columns: tuple[list[Any], ...] = ([], [], [], [], [])
+    for row, start, end in zip(documents.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        base, limit = int(offsets[row]), int(offsets[row + 1])
+        line = str(view[base + start : min(base + end + 1, limit)], "utf-8")
+        fixed = fix_text(line, config)
+        if fixed != line:
+            for at, stop, new, rule in _line_edits(line, fixed):
+                _append(columns, row, start + at, start + stop, new, rule)
+    return from_lists(len(text), *columns)
+
+
+def _line_edits(old: str, new: str) -> list[tuple[int, int, str, str]]:
+    """(start, end in bytes of `old`, replacement, rule), by words."""
+    before, after = old.split(" "), new.split(" ")
+    made, at, done = [], 0, 0
+    for first, last, first_new, last_new in _changed(before, after):
+        at += sum(len(word.encode()) + 1 for word in before[done:first])
+        word, fixed = " ".join(before[first:last]), " ".join(after[first_new:last_new])
+        size = len(word.encode())
+        head, tail = _common(word, fixed)
+        skipped = len(word[:head].encode())
+        stop = size - len(word[len(word) - tail :].encode())
+        made.append((at + skipped, at + stop, fixed[head : len(fixed) - tail], _rule(word, fixed)))
+        at, done = at + size + 1, last
+    return made
+
+
+def _changed(before: list[str], after: list[str]) -> list[tuple[int, int, int, int]]:
+    """Runs of words [first, last) of `before` that became [first_new, last_new) of `after`, neither empty."""
+    if len(before) == len(after):
+        return [(i, i + 1, i, i + 1) for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    if len(before) > _DIFF_WORDS:
+        return [(0, len(before), 0, len(after))]
+    made: list[tuple[int, int, int, int]] = []
+    for kind, i, j, k, m in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        if i == j or k == m:  # words came or went: take in the equal word beside them
+            if i > 0 and k > 0:
+                i, k = i - 1, k - 1
+            else:
+                j, m = j + 1, m + 1
+        if made and (i < made[-1][1] or k < made[-1][3]):
+            made[-1] = (made[-1][0], j, made[-1][2], m)
+        else:
+            made.append((i, j, k, m))
+    return made
+
+
+def _common(old: str, new: str) -> tuple[int, int]:
+    """Characters shared at the beginning and at the end, leaving at least one character of `old`."""
+    most = min(len(old) - 1, len(new))
+    head = 0
+    while head < most and old[head] == new[head]:
+        head += 1
+    most -= head
+    tail = 0
+    while tail < most and old[len(old) - 1 - tail] == new[len(new) - 1 - tail]:
+        tail += 1
+    return head, tail
+
+
+def _rule(old: str, new: str) -> str:
+    if unicodedata.normalize("NFC", old) == new:
+        return "unicode.nfc"
+    if _BREAKS.sub("\n", old) == new:
+        return "unicode.newline"
+    if unicodedata.normalize("NFC", _FTFY_REMOVES.sub("", _BREAKS.sub("\n", old))) == new:
+        return "unicode.control"
+    return "unicode.mojibake"
+
+
+def mark_edits(text: pa.LargeStringArray) -> pa.ListArray:
+    """Edits that remove invisible characters; a form feed inside a line becomes a line break."""
+    columns: tuple[list[Any], ...] = ([], [], [], [], [])
+    flagged = np.flatnonzero(kernels.screen(text) & kernels.CONTROLS).tolist()
+    for row in flagged:
+        document: str = text[row].as_py()
+        flags = {i for m in _FLAG_TAGS.finditer(document) for i in range(m.start(), m.end())}
+        position = offset = 0
+        for match in _MARKS.finditer(document):
+            for start, end, new, rule in _removals(document, match.start(), match.end(), flags):
+                offset += len(document[position:start].encode())
+                size = len(document[start:end].encode())
+                _append(columns, row, offset, offset + size, new, rule)
+                position, offset = end, offset + size
+    return from_lists(len(text), *columns)
+
+
+def _removals(document: str, start: int, end: int, flags: set[int]) -> list[tuple[int, int, str, str]]:
+    """The characters of one run of marks that go, as runs of one rule."""
+    left = document[start - 1] if start else ""
+    right = document[end : end + 1]
+    if right and (unicodedata.combining(right) or "\u1160" <= right <= "\u11ff"):
+        return []  # without the mark the next character would join the one before: no longer NFC
+    made: list[tuple[int, int, str, str]] = []
+    for at in range(start, end):
+        mark = document[at]
+        if at in flags or _meaningful(mark, left, right):
+            continue
+        if _IS_BIDI.match(mark):
+            rule = "unicode.bidi"
+        else:
+            rule = "unicode.zero_width" if _IS_ZERO_WIDTH.match(mark) else "unicode.control"
+        breaks = mark == "\f" and left not in ("", "\n") and right not in ("", "\n")
+        if made and made[-1][1] == at and made[-1][3] == rule and not breaks and not made[-1][2]:
+            made[-1] = (made[-1][0], at + 1, "", rule)
+        else:
+            made.append((at, at + 1, "\n" if breaks else "", rule))
+    return made
+
+
+def _meaningful(mark: str, left: str, right: str) -> bool:
+    """Whether an invisible character changes how its neighbours are read."""
+    if mark == "\u200b":
+        return bool(_UNSPACED.match(left) and _UNSPACED.match(right))
+    if mark == "\u200c":
+        return bool(_JOINED.match(left))
+    if mark == "\u200d":
+        return bool(_JOINED.match(left) or (_EMOJI.match(left) and _EMOJI.match(right)))
+    if mark == "\u180e":
+        return "\u1800" <= left <= "\u18af"
+    return False
+
+
+def _append(columns: tuple[list[Any], ...], *values: Any) -> None:
+    for column, value in zip(columns, values, strict=True):
+        column.append(value)
