@@ -24,21 +24,39 @@ def test_without_a_wish_everything_enters_once() -> None:
     assert made.limited_by is None
 
 
-def test_weights_without_a_total_repeat_nothing() -> None:
+def test_weights_without_a_target_give_as_much_as_the_epochs_allow() -> None:
     made = plan(KEPT, weights={"web": 0.5, "wiki": 0.5})
     assert made.rates() == {"web": pytest.approx(0.2), "wiki": pytest.approx(1.0)}
-    assert made.limited_by == "wiki"
+    assert made.limited_by == ("wiki",)
+    more = plan(KEPT, weights={"web": 0.5, "wiki": 0.5}, epochs={"wiki": 3})
+    assert more.rates() == {"web": pytest.approx(0.6), "wiki": pytest.approx(3.0)}
 
 
-def test_weights_and_a_total_decide_the_epochs() -> None:
-    made = plan(KEPT, weights={"web": 3, "wiki": 1}, total=200_000)
-    assert made.rates() == {"web": pytest.approx(1.5), "wiki": pytest.approx(2.5)}
-    assert made.tokens == pytest.approx(200_000)
+def test_a_target_under_the_bound_is_met() -> None:
+    made = plan(KEPT, weights={"web": 3, "wiki": 1}, tokens=40_000)
+    assert made.rates() == {"web": pytest.approx(0.3), "wiki": pytest.approx(0.5)}
+    assert made.tokens == pytest.approx(40_000)
+    assert made.limited_by == ()
+
+
+def test_proportions_come_before_the_target() -> None:
+    made = plan(KEPT, weights={"web": 3, "wiki": 1}, tokens=200_000, epochs={"wiki": 4})
+    assert made.rates() == {"web": pytest.approx(1.0), "wiki": pytest.approx(5 / 3)}
+    assert made.limited_by == ("web",)
+
+
+def test_a_target_without_weights_thins_all_alike() -> None:
+    made = plan(KEPT, epochs={"wiki": 2}, tokens=70_000)
+    assert made.rates() == {"web": pytest.approx(0.5), "wiki": pytest.approx(1.0)}
+    assert plan(KEPT, tokens=10**9).limited_by == ("web", "wiki")
 
 
 def test_documents_as_the_unit() -> None:
-    made = plan(KEPT, unit="documents", weights={"web": 0.8, "wiki": 0.2}, total=500)
+    made = plan(KEPT, unit="documents", weights={"web": 0.8, "wiki": 0.2})
     assert [share.documents for share in made.shares] == [pytest.approx(400), pytest.approx(100)]
+    half = plan(KEPT, unit="documents", weights={"web": 0.8, "wiki": 0.2}, tokens=30_000)
+    assert half.tokens == pytest.approx(30_000)
+    assert [share.documents for share in half.shares] == [pytest.approx(200), pytest.approx(50)]
 
 
 def test_epochs_by_source() -> None:
@@ -54,8 +72,6 @@ def test_epochs_by_source() -> None:
         ({"weights": {"web": float("nan"), "wiki": 1}}, "0 or more"),
         ({"weights": {"web": 0, "wiki": 0}}, "all 0"),
         ({"epochs": {"books": 2}}, "no document of `books`"),
-        ({"total": 5}, "needs mixture.weights"),
-        ({"weights": {"web": 1, "wiki": 1}, "epochs": {"web": 1}}, "not both"),
     ],
 )
 def test_a_wish_that_cannot_be_met_says_why(wish: dict[str, object], message: str) -> None:

@@ -73,7 +73,11 @@ def test_the_same_run_gives_the_same_bytes_and_another_seed_another_order(
 def test_copies_reach_the_plan_and_lie_apart(
     rows: Rows, trained: Path, tmp_path: Path, build: Any, write_kept: Any
 ) -> None:
-    mix = {"weights": {"english": 1, "multilingual": 1, "odd": 0}, "total": 250_000}
+    mix = {
+        "weights": {"english": 1, "multilingual": 1, "odd": 0},
+        "tokens": 250_000,
+        "epochs": {"english": 3, "multilingual": 3},
+    }
     made = build(write_kept(rows, tmp_path / "kept", 3), trained, tmp_path, **mix)
     found = texts(tmp_path)
     table = {row["source"]: row for row in made["plan"].table(made["reached"])}

@@ -1,4 +1,4 @@
-"""How often each document enters a corpus: weights, epochs and a total become one rate per source.
+"""How often each document enters a corpus: weights, epochs and a token target become one rate per source.
 
 The rate is the expected number of copies of a document. A document gets floor(rate) copies, and one more where its
 seeded draw falls under the rest, so that the whole is exact in expectation and no state is kept. Memory: O(sources).
@@ -25,11 +25,13 @@ class MixtureError(ValueError):
 
 @dataclass(frozen=True)
 class Share:
-    """One source of a planned mixture. `rate`: copies per document of weight 1; planned figures are expectations."""
+    """One source of a planned mixture. `rate`: copies per document of weight 1; `epochs`: the most that it may be.
+    Planned figures are expectations."""
 
     source: str
     available: Tally
     weight: float | None
+    epochs: float
     rate: float
 
     @property
@@ -43,12 +45,12 @@ class Share:
 
 @dataclass(frozen=True)
 class Plan:
-    """A mixture over sources. `limited_by`: the source that decides the size, where no total was asked for."""
+    """A mixture over sources. `limited_by`: the sources whose epochs kept the total under what it could be."""
 
     shares: tuple[Share, ...]
     unit: Unit
-    total: int | None
-    limited_by: str | None = None
+    target: int | None
+    limited_by: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> float:
@@ -76,6 +78,7 @@ class Plan:
                     "available_documents": share.available.documents,
                     "available_tokens": share.available.tokens,
                     "weight": share.weight,
+                    "epochs": share.epochs,
                     "rate": share.rate,
                     "planned_documents": round(share.documents),
                     "planned_tokens": round(share.tokens),
@@ -94,22 +97,18 @@ def plan(
     unit: Unit = "tokens",
     weights: Mapping[str, float] | None = None,
     epochs: Mapping[str, float] | None = None,
-    total: int | None = None,
+    tokens: int | None = None,
 ) -> Plan:
     """The rate of every source with kept documents.
 
-    weights: shares of the corpus, counted in `unit`; every source must have one (0 leaves it out). With `total` (in
-        the same unit) the rates follow, and a small source is repeated as often as its weight needs. Without it
-        the corpus is as large as it can be with no document repeated; `limited_by` names the source that decides.
-    epochs: instead of weights, how often each source is seen, 1 where it is not named; 2.5 gives every document two
-        copies and every second a third.
-    Raises MixtureError for an unknown source, a missing or negative weight, a weight on a source with no kept
-    document, weights and epochs together, or a total without weights.
+    weights: relative shares of the corpus, counted in `unit`; every source must have one (0 leaves it out). Without
+        weights every source enters as often as its epochs say.
+    epochs: how often a source is seen at most, 1 where it is not named; 2.5 gives every document two copies and
+        every second one a third.
+    tokens: the most tokens wanted. Proportions come first: where a source is too small for its weight at the
+        target, the whole mixture shrinks to what its epochs allow, and `limited_by` names it.
+    Raises MixtureError for a source of which nothing was kept, and for a missing or negative weight.
     """
-    if weights and epochs:
-        raise MixtureError("mixture: give weights or epochs, not both: each determines the other")
-    if total is not None and not weights:
-        raise MixtureError("mixture.total needs mixture.weights")
     for what, given in (("weights", weights or {}), ("epochs", epochs or {})):
         for name, value in given.items():
             if not (np.isfinite(value) and value >= 0):
@@ -120,23 +119,32 @@ def plan(
                     f"mixture.{what}.{name} is {value:g}, but no document of `{name}` was kept (kept: {known}): "
                     "set it to 0, or look at what dropped them"
                 )
+    caps = {name: (epochs or {}).get(name, 1.0) for name in available}
     if not weights:
-        rates = {name: (epochs or {}).get(name, 1.0) for name in sorted(available)}
-        return Plan(tuple(Share(name, available[name], None, rate) for name, rate in rates.items()), unit, None)
+        most = sum(caps[name] * tally.weighted_tokens for name, tally in available.items())
+        thin = tokens / most if tokens is not None and tokens < most else 1.0
+        shares = tuple(Share(name, available[name], None, caps[name], caps[name] * thin) for name in sorted(available))
+        short = tokens is not None and most < tokens
+        return Plan(shares, unit, tokens, tuple(sorted(available)) if short else ())
     missing = sorted(set(available) - set(weights))
     if missing:
         raise MixtureError(f"mixture.weights lacks `{missing[0]}`: give it a weight (0 leaves the source out)")
     per_weight = {name: _size(available[name], unit) / weight for name, weight in weights.items() if weight > 0}
     if not per_weight:
         raise MixtureError("mixture.weights are all 0: nothing would be left")
-    # A source gives scale x weight units; the scale is what the total asks, or what the scarcest source allows.
-    scarcest = min(per_weight, key=lambda name: (per_weight[name], name))
-    scale = total / sum(weights.values()) if total is not None else per_weight[scarcest]
-    shares = tuple(
-        Share(name, available[name], weights[name], scale / per_weight[name] if name in per_weight else 0.0)
-        for name in sorted(available)
-    )
-    return Plan(shares, unit, total, scarcest if total is None and len(per_weight) > 1 else None)
+    # A source gives scale x weight units, so its rate is scale / per_weight; its epochs bound the scale.
+    bounds = {name: caps[name] * size for name, size in per_weight.items()}
+    scale = min(bounds.values())
+    limited = tuple(sorted(name for name, bound in bounds.items() if bound <= scale * (1 + 1e-12)))
+    if tokens is not None:
+        asked = tokens / sum(available[name].weighted_tokens / size for name, size in per_weight.items())
+        if asked <= scale:
+            scale, limited = asked, ()
+    elif len(per_weight) == 1:
+        limited = ()  # one source, whole: nothing was held back
+    rates = {name: scale / per_weight[name] if name in per_weight else 0.0 for name in sorted(available)}
+    shares = tuple(Share(name, available[name], weights[name], caps[name], rate) for name, rate in rates.items())
+    return Plan(shares, unit, tokens, limited)
 
 
 def _size(tally: Tally, unit: Unit) -> float:
