@@ -1,8 +1,8 @@
 """The local engine: results, failures, deaths charged to their task and item, hangs."""
 
-import engine_tasks as tasks
 import pytest
 
+import engine_tasks as tasks
 from tamis.engine import Died, Hung, Inline, Local, TaskFailed, run_alone
 
 

@@ -2,9 +2,9 @@
 
 import json
 
-import engine_tasks
 import pytest
 
+import engine_tasks
 from tamis.engine import Inline, TaskFailed
 from tamis.workspace import File, Progress, Stage, Task, Workspace, WorkspaceError, hash_file, key_of
 

@@ -90,5 +90,31 @@ class ConsoleProgress(Progress):
         self._out.flush()
 
 
+class TaskBar:
+    """One line that counts, for work that is no stage; silent where nobody looks. Use as a context manager."""
+
+    def __init__(self, name: str, unit: str, stream: TextIO | None = None) -> None:
+        self._out = stream or sys.stderr
+        self._name, self._unit = name, unit
+        self._live = self._out.isatty()
+        self._drawn = 0.0
+
+    def __enter__(self) -> TaskBar:
+        return self
+
+    def at(self, amount: int) -> None:
+        now = time.monotonic()
+        if self._live and now - self._drawn > 0.1:
+            self._drawn = now
+            self._out.write(f"\r\x1b[2K{_name(self._name)} {amount:,} {self._unit}")
+            self._out.flush()
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._out.write("\r\x1b[2K")
+
+
 def _name(stage: str) -> str:
-    return f"{stage:<18}"
+    """`corpora/NAME/verdicts` is `verdicts` to people."""
+    parts = stage.split("/")
+    return f"{'/'.join(parts[2:]) if parts[0] == 'corpora' else stage:<18}"

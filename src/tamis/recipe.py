@@ -93,7 +93,9 @@ class MinHash(_Part):
 class Guard(_Part):
     """Removal rates that stop a run."""
 
-    max_removed: float = Field(0.9, gt=0, le=1, description="of a source's documents, by duplicates alone")
+    max_removed: float = Field(0.9, gt=0, le=1, description="share of a source's documents, by duplicates alone")
+    max_cluster: float = Field(0.5, gt=0, le=1, description="share of a source's documents in one cluster")
+    least: int = Field(100, ge=1, description="sources with fewer documents are not judged")
 
 
 class Dedup(_Part):
@@ -112,6 +114,7 @@ class Rule(_Part):
     where: str
     source: str = ""
     scope: str | None = Field(None, description="an SQL condition; outside it the rule drops nothing")
+    unit: str = ""
 
 
 class Rules(_Part):
@@ -131,20 +134,12 @@ class Rules(_Part):
 
 
 class Mixture(_Part):
-    """How much of each source, in what order."""
+    """How much of each source. Without weights every source enters whole, as often as its epochs say."""
 
     unit: Literal["tokens", "documents"] = "tokens"
-    weights: dict[Name, float] | None = Field(None, description="shares of the corpus; absent: as they come")
-    epochs: dict[Name, float] = Field(default_factory=dict, description="how often a source is seen")
-    total: int | None = Field(None, gt=0, description="units of the whole corpus; needs weights")
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Mixture:
-        if self.weights and self.epochs:
-            raise ValueError("give weights or epochs, not both: each determines the other")
-        if self.total and not self.weights:
-            raise ValueError("total needs weights")
-        return self
+    weights: dict[Name, float] | None = Field(None, description="relative shares of the corpus, in `unit`")
+    epochs: dict[Name, float] = Field(default_factory=dict, description="how often a source is seen at most; 1")
+    tokens: int | None = Field(None, gt=0, description="the most tokens wanted")
 
 
 class TrainTokenizer(_Part):

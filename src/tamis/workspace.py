@@ -64,12 +64,17 @@ class File:
 
 @dataclass(frozen=True)
 class Task:
-    """One application of a stage: inputs as whole files, outputs as paths relative to the workspace."""
+    """One application of a stage: inputs as whole files, outputs as paths relative to the workspace.
+
+    `unkeyed` parameters reach the task but not its key: where raw input lies (its content has a fingerprint among
+    `inputs` or `params`), never anything that decides the output.
+    """
 
     name: str
     outputs: tuple[str, ...]
     inputs: tuple[File, ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
+    unkeyed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -286,7 +291,9 @@ def perform(context: Context, call: Call) -> Manifest:
     for target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        summary = stage.run(context, dict(task.params), [_resolve(work, f.path) for f in task.inputs], parts)
+        summary = stage.run(
+            context, {**task.params, **task.unkeyed}, [_resolve(work, f.path) for f in task.inputs], parts
+        )
         check_ledger(f"{stage.name}/{task.name}", summary)
         files = []
         for target, part, name in zip(targets, parts, task.outputs, strict=True):

@@ -32,9 +32,7 @@ def opened(path: str, options: Mapping[str, Any] | None = None) -> Iterator[Bina
             file_system, name = _file_system(path, options)
             file = file_system.open(name, "rb")
     except FileNotFoundError as error:
-        raise SourceError(
-            f"{path} is gone: it was there when the run was planned; run again to plan anew"
-        ) from error
+        raise SourceError(f"{path} is gone: it was there when the run was planned; run again to plan anew") from error
     except (IsADirectoryError, PermissionError) as error:
         raise SourceError(f"{path} cannot be opened: {error}") from error
     with file:
@@ -48,17 +46,11 @@ def describe(path: str, options: Mapping[str, Any] | None = None) -> tuple[int, 
         return found.st_size, str(found.st_mtime_ns)
     file_system, name = _file_system(path, options)
     info = file_system.info(name)
-    changed = [
-        str(info[key])
-        for key in ("ETag", "etag", "LastModified", "mtime", "updated", "created")
-        if key in info
-    ]
+    changed = [str(info[key]) for key in ("ETag", "etag", "LastModified", "mtime", "updated", "created") if key in info]
     return _size(info), " ".join(changed)
 
 
-def matches(
-    pattern: str, options: Mapping[str, Any] | None = None
-) -> tuple[str, list[tuple[str, int]], bool]:
+def matches(pattern: str, options: Mapping[str, Any] | None = None) -> tuple[str, list[tuple[str, int]], bool]:
     """Files behind a path, folder or glob.
 
     Returns the base to which names are relative, sorted (path, stored bytes or -1 if unknown), and whether the

@@ -1,0 +1,299 @@
+"""The command line: one thin command per verb. Everything heavy is imported by the command that needs it.
+
+Exit codes: 0 done, 1 the data or a check says no, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import tamis
+
+app = typer.Typer(
+    name="tamis",
+    help="A data engine for language models: from a raw crawl to training shards, with a receipt for every document.\n\n"
+    "Start with `tamis demo`, then `tamis run RECIPE.yaml`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Work = Annotated[Path, typer.Option("--work", "-w", help="The workspace: a folder that Tamis owns.")]
+CorpusName = Annotated[str, typer.Option("--corpus", "-c", help="Which corpus of the workspace.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Workers = Annotated[int | None, typer.Option("--workers", "-j", min=1, help="Processes; as many as cores if absent.")]
+EngineName = Annotated[str, typer.Option("--engine", help="Where tasks run: `local`.")]
+
+
+class Refused(Exception):
+    """The data or a check says no: the message is printed and the exit code is 1."""
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Expected errors become one `error:` on standard error and an exit code; anything else is a defect and shows."""
+    from tamis.corpus.mixture import MixtureError
+    from tamis.corpus.tokenizer import TokenizerError
+    from tamis.dedup.clusters import AbsurdRemoval
+    from tamis.documents import DamagedFile
+    from tamis.engine import TaskFailed
+    from tamis.recipe import RecipeError
+    from tamis.sources import SourceError
+    from tamis.verdicts.rules import RuleError
+    from tamis.workspace import WorkspaceError
+
+    wrong_use = (RecipeError, RuleError, SourceError, WorkspaceError)
+    said_no = (AbsurdRemoval, DamagedFile, MixtureError, TokenizerError, Refused)
+    try:
+        yield
+    except wrong_use as error:
+        fail(str(error), 2)
+    except said_no as error:
+        fail(str(error), 1)
+    except TaskFailed as error:
+        if error.detail:
+            typer.echo(error.detail, err=True)
+        fail(f"{error}\n  What was finished is kept: run the same command again to go on.", 1)
+    except BrokenPipeError:
+        raise typer.Exit(0) from None
+    except KeyboardInterrupt:
+        fail("stopped. What was finished is kept: run the same command again to go on.", 1)
+
+
+def fail(message: str, code: int) -> None:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def show(body: Any) -> None:
+    typer.echo(json.dumps(body, indent=1, ensure_ascii=False, default=str))
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"tamis {tamis.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    work: Work = Path("tamis-demo"),
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="A Common Crawl WARC (file or URL) instead of this machine's own pages."),
+    ] = None,
+    workers: Workers = None,
+    json_: Json = False,
+) -> None:
+    """The whole way in under three minutes, without network or data: pages of this machine become token shards.
+
+    Makes a crawl out of the Python installed here (docstrings, package descriptions, manual pages), writes it as
+    `.warc.gz`, and runs a recipe on it: the same code as `tamis run`.
+
+    Example: `tamis demo`, then open the report that it names.
+    """
+    from tamis import demonstration
+
+    with errors():
+        outcome = demonstration.run(work, source, workers)
+        if json_:
+            show(outcome.to_json())
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
+    work: Work = Path("workspace"),
+    workers: Workers = None,
+    engine: EngineName = "local",
+    json_: Json = False,
+) -> None:
+    """Runs a recipe: raw sources to a corpus and its token shards. Does only what is not done yet.
+
+    Kill it whenever you like: the next run goes on at the first file that is missing, and the bytes are the same.
+
+    Example: `tamis run web.yaml --work ./web`
+    """
+    from tamis import running
+
+    with errors():
+        outcome = running.run(recipe, work, workers, engine)
+        if json_:
+            show(outcome.to_json())
+
+
+@app.command()
+def check(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes and leave.")] = False,
+    json_: Json = False,
+) -> None:
+    """Validates a recipe without running it: keys, rules, signals, sources. Points at the line of a mistake.
+
+    Example: `tamis check web.yaml`
+    """
+    from tamis import recipe as recipes
+    from tamis import running
+
+    if schema:
+        show(recipes.schema())
+        return
+    with errors():
+        found = running.check(recipe)
+        if json_:
+            show(found)
+        else:
+            typer.echo(running.describe_check(recipe, found))
+
+
+@app.command()
+def why(
+    document: Annotated[str, typer.Argument(help="An id, the beginning of one, or a URL.")],
+    work: Work = Path("workspace"),
+    corpus: CorpusName = "main",
+    json_: Json = False,
+) -> None:
+    """The receipt of one document: every rule's value and limit, what it lost to, its edits, what would keep it.
+
+    Example: `tamis why 9f3c --work ./web`
+    """
+    from tamis.corpora import Corpus
+    from tamis.verdicts import receipt
+    from tamis.workspace import Workspace
+
+    with errors():
+        reader = Corpus(Workspace(work), corpus)
+        try:
+            found = receipt.receipt(reader, document)
+        except LookupError as error:
+            raise Refused(str(error.args[0])) from None
+        if json_:
+            show(receipt.to_json(found))
+        else:
+            typer.echo(receipt.render(found))
+
+
+@app.command("what-if")
+def what_if(
+    changes: Annotated[list[str], typer.Argument(help="RULE='expression' or RULE=off, any number of them.")],
+    work: Work = Path("workspace"),
+    corpus: CorpusName = "main",
+    examples: Annotated[int, typer.Option(min=0, help="Documents nearest to the line to show.")] = 5,
+    json_: Json = False,
+) -> None:
+    """What other rules would win and lose, in seconds: nothing is measured again, nothing is written.
+
+    Example: `tamis what-if top_2='repetition.top_2 <= 0.31' short=off`
+    """
+    from tamis.corpora import Corpus
+    from tamis.verdicts import what_if as asking
+    from tamis.workspace import Workspace
+
+    settings = dict(_setting(change) for change in changes)
+    with errors():
+        reader = Corpus(Workspace(work), corpus)
+        answer = asking.what_if(reader, settings, examples=examples, bytes_per_token=reader.bytes_per_token)
+        if json_:
+            show(asking.to_json(answer))
+        else:
+            typer.echo(asking.render(answer))
+
+
+@app.command()
+def rules(
+    work: Work = Path("workspace"),
+    corpus: CorpusName = "main",
+    presets: Annotated[
+        bool, typer.Option("--presets", help="The presets that come with Tamis, and their rules.")
+    ] = False,
+    signals: Annotated[
+        bool, typer.Option("--signals", help="Every signal that a rule may read, with its unit.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """The rules of a corpus and how many documents each drops; or what presets and signals there are.
+
+    Example: `tamis rules --signals`
+    """
+    from tamis import running
+
+    with errors():
+        if signals:
+            found = running.signal_list()
+        elif presets:
+            found = running.preset_list()
+        else:
+            found = running.rule_counts(work, corpus)
+        show(found) if json_ else typer.echo(running.table(found))
+
+
+@app.command()
+def report(work: Work = Path("workspace"), corpus: CorpusName = "main", json_: Json = False) -> None:
+    """Writes the report (one HTML file) and the data card of a corpus again, and says where they are.
+
+    Example: `tamis report --work ./web`
+    """
+    from tamis import running
+    from tamis.corpora import Corpus
+    from tamis.workspace import Workspace
+
+    with errors():
+        paths = running.write_report(Corpus(Workspace(work), corpus))
+        show({"report": str(paths[0]), "card": str(paths[1])}) if json_ else typer.echo("\n".join(map(str, paths)))
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="A corpus, as [WORK:]NAME.")],
+    after: Annotated[str, typer.Argument(help="Another one, as [WORK:]NAME.")],
+    work: Work = Path("workspace"),
+    json_: Json = False,
+) -> None:
+    """What two corpora have in common and what not: documents, tokens, recipe, by source, language and reason.
+
+    Example: `tamis diff main strict`, or `tamis diff ./old:main ./new:main`
+    """
+    from tamis import running
+
+    with errors():
+        found = running.compare(before, after, work)
+        show(found.to_json()) if json_ else typer.echo(found.render())
+
+
+@app.command()
+def doctor(work: Annotated[Path | None, typer.Option("--work", "-w", help="Also verify this workspace.")] = None,
+           json_: Json = False) -> None:  # fmt: skip
+    """Says which kernels and packages are in use; with --work, verifies every file against its manifest.
+
+    Example: `tamis doctor --work ./web`
+    """
+    from tamis import running
+
+    with errors():
+        found = running.examine(work)
+        show(found) if json_ else typer.echo(running.describe_examination(found))
+        if found.get("damaged"):
+            raise Refused(f"{len(found['damaged'])} files are damaged or missing; `tamis run` makes them again.")
+
+
+def _setting(change: str) -> tuple[str, str | bool]:
+    name, equals, value = change.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise typer.BadParameter(f"{change!r} is not RULE='expression' or RULE=off")
+    return name.strip(), value.strip()
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    app(prog_name="tamis")

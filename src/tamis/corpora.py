@@ -1,0 +1,118 @@
+"""One corpus of a workspace, as receipts, what-if, reports and comparisons read it.
+
+Only manifests are trusted: a file that no manifest names does not exist here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tamis.documents import read_table
+from tamis.recipe import Recipe, near
+from tamis.verdicts.election import Strength
+from tamis.verdicts.rules import RuleSet
+from tamis.workspace import Manifest, Workspace, WorkspaceError
+
+
+def lines_groups() -> frozenset[str]:
+    """The signal groups that depend on which line filters a recipe uses, or measure one of them."""
+    return frozenset({"final", "c4", "refinedweb"})
+
+
+def final_group(group: str, trims: Sequence[str]) -> str:
+    """The folder of a signal group: `final` text differs between recipes with different line filters, and corpora of
+    one workspace must not overwrite each other's."""
+    return "+".join([group, *trims]) if group in lines_groups() else group
+
+
+class Corpus:
+    """Fulfils `verdicts.reader.Reader`. Raises WorkspaceError where the workspace has no corpus of that name."""
+
+    def __init__(self, work: Workspace, name: str = "main") -> None:
+        known = work.index()["corpora"]
+        if name not in known:
+            names = sorted(known)
+            raise WorkspaceError(
+                f"{work.path} has no corpus {name}{near(name, names)}. "
+                + (f"It has {', '.join(names)}." if names else "Run a recipe first: `tamis run RECIPE.yaml`.")
+            )
+        self.work = work
+        self.corpus = name
+        self.known: dict[str, Any] = known[name]
+        self.home = f"corpora/{name}"
+
+    @property
+    def recipe(self) -> str:
+        return f"{self.known['label']} ({self.known['digest'][:4]})"
+
+    @cached_property
+    def settings(self) -> Recipe:
+        return Recipe.model_validate(self.known["recipe"])
+
+    @property
+    def shards(self) -> int:
+        return len(self.known["shard_sources"])
+
+    @cached_property
+    def rules(self) -> RuleSet:
+        return RuleSet.from_json(self.known["rules"])
+
+    @property
+    def strength(self) -> Strength:
+        return Strength(**self.known["strength"])
+
+    def manifests(self, stage: str) -> list[Manifest]:
+        """Of a stage of this corpus (`verdicts`, `kept`, `tokens`, ...), in the order of shards."""
+        return self.work.manifests(f"{self.home}/{stage}")
+
+    def documents(self, shard: int) -> Path:
+        return self._whole("documents", shard, f"documents/{shard:05d}.parquet")
+
+    def losses(self, shard: int) -> Path:
+        return self._whole("documents", shard, f"losses/{shard:05d}.parquet")
+
+    def signals(self, group: str, shard: int) -> Path | None:
+        path = f"signals/{final_group(group, self.known['trims'])}/{shard:05d}.parquet"
+        return self._maybe(self.known["lines"] if group in lines_groups() else "signals", shard, path)
+
+    def edits(self, group: str, shard: int) -> Path | None:
+        return self._maybe(f"edits/{group}", shard, f"edits/{group}/{shard:05d}.parquet")
+
+    def edit_groups(self) -> list[str]:
+        return ["clean", *self.known["trims"]]
+
+    def mask(self, shard: int) -> Path:
+        return self._whole(f"{self.home}/rules", shard, f"{self.home}/rules/{shard:05d}.parquet")
+
+    def verdicts(self, shard: int) -> Path:
+        return self._whole(f"{self.home}/verdicts", shard, f"{self.home}/verdicts/{shard:05d}.parquet")
+
+    def duplicates(self) -> Path:
+        return self.work.file(f"{self.home}/duplicates.parquet")
+
+    def edges(self) -> list[Path]:
+        return [self.work.file(file.path) for m in self.work.manifests("dedup/edges") for file in m.files]
+
+    def url(self, gid: int) -> str | None:
+        """The address of one document, by its gid."""
+        column = read_table(self.documents(gid >> 32), ["url"]).column("url")
+        found: str | None = column[gid & 0xFFFFFFFF].as_py()
+        return found
+
+    def _maybe(self, stage: str, shard: int, path: str) -> Path | None:
+        manifest = self.work.manifest(stage, f"{shard:05d}")
+        if manifest is None or path not in {file.path for file in manifest.files}:
+            return None
+        return self.work.file(path)
+
+    def _whole(self, stage: str, shard: int, path: str) -> Path:
+        found = self._maybe(stage, shard, path)
+        if found is None:
+            raise WorkspaceError(
+                f"{path} of corpus {self.corpus} is not whole: run `tamis run` on {self.known['label']} again, "
+                "it redoes only what is missing."
+            )
+        return found

