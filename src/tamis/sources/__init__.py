@@ -67,9 +67,7 @@ def _read_file(split: Split, path: str, relative: str, limit: int) -> Iterator[R
         elif split.format == "arc":
             yield from read_arc(stream, relative, split.stop, limit)
         else:
-            yield from read_warc(
-                stream, relative, split.stop, limit, bool(split.options.get("digests", True))
-            )
+            yield from read_warc(stream, relative, split.stop, limit, bool(split.options.get("digests", True)))
 
 
 def _text_kind(format: str, path: str) -> tuple[Kind, str]:

@@ -13,9 +13,7 @@ from tamis.sources.records import Loss, Record
 from tamis.sources.streams import Members, Stream
 from tamis.sources.warc import page_record
 
-_LINE = re.compile(
-    rb"([a-z][a-z0-9+.-]*:\S?[^\r\n]{0,8000}?) (\S+) (\d{4,17}) (\S+)(?: [^\r\n]*?)? (\d+)\r?\n", re.I
-)
+_LINE = re.compile(rb"([a-z][a-z0-9+.-]*:\S?[^\r\n]{0,8000}?) (\S+) (\d{4,17}) (\S+)(?: [^\r\n]*?)? (\d+)\r?\n", re.I)
 _WINDOW = 1 << 16
 
 
@@ -62,16 +60,12 @@ def _record(stream: Stream, relative: str, offset: int, within: int, limit: int)
     block = stream.take(size)
     for boundary in stream.member_starts(start, start + len(block)):
         stream.unread(block[boundary - start :])
-        return Loss(
-            offset, "source.bad_length", f"the length is {size}, its member ends after {boundary - start}"
-        )
+        return Loss(offset, "source.bad_length", f"the length is {size}, its member ends after {boundary - start}")
     if len(block) < size:
         if stream.fault is not None:
             stream.reported = True
             return Loss(offset, stream.fault.reason, stream.fault.detail)
-        return Loss(
-            offset, "source.truncated", f"the file ends after {len(block)} of {size} bytes of the record"
-        )
+        return Loss(offset, "source.truncated", f"the file ends after {len(block)} of {size} bytes of the record")
     following = stream.peek(1 << 14).lstrip(b"\r\n")
     fault = stream.fault
     if fault is not None and fault.offset == offset and not within:

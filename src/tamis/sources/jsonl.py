@@ -44,9 +44,7 @@ def read_jsonl(
         line = stream.take(size + 1 if size >= 0 else len(stream.buffer) - stream.head)
         if size < 0 and stream.fault is not None:
             stream.reported = True
-            yield Loss(
-                offset, stream.fault.reason, f"{stream.fault.detail}; {len(line)} bytes of a line are left"
-            )
+            yield Loss(offset, stream.fault.reason, f"{stream.fault.detail}; {len(line)} bytes of a line are left")
             continue
         if not line.strip():
             continue
@@ -85,17 +83,13 @@ def _rest_of_line(stream: Stream, limit: int) -> Iterator[Loss]:
         yield Loss(offset, "source.bad_json", "the end of a line whose start is lost in damage before it")
 
 
-def _record(
-    line: bytes, relative: str, offset: int, within: int, options: Mapping[str, Any]
-) -> Record | Loss:
+def _record(line: bytes, relative: str, offset: int, within: int, options: Mapping[str, Any]) -> Record | Loss:
     try:
         row = json.loads(line.removeprefix(b"\xef\xbb\xbf"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         return Loss(offset, "source.bad_json", f"{_place(offset, within)}: {str(error)[:200]}")
     if not isinstance(row, dict):
-        return Loss(
-            offset, "source.bad_json", f"{_place(offset, within)}: no object but {type(row).__name__}"
-        )
+        return Loss(offset, "source.bad_json", f"{_place(offset, within)}: no object but {type(row).__name__}")
     found = fields(row, options)
     if isinstance(found, str):
         reason, _, detail = found.partition(" ")

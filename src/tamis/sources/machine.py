@@ -129,9 +129,7 @@ class _WarcWriter:
         self._written = 0
 
     def info(self, name: str) -> None:
-        fields = (
-            "software: tamis demo\r\nformat: WARC File Format 1.1\r\nisPartOf: a crawl of this machine\r\n"
-        )
+        fields = "software: tamis demo\r\nformat: WARC File Format 1.1\r\nisPartOf: a crawl of this machine\r\n"
         head = [
             ("WARC-Type", "warcinfo"),
             ("WARC-Filename", name),
@@ -328,9 +326,7 @@ def _page(article: Article, url: str, siblings: Sequence[str], language: str = "
     nearby = siblings[max(0, at - 6) : at + 7]
     side = "".join(f'<li><a href="/{_url_path(n)}.html">{html.escape(n)}</a></li>' for n in nearby)
     inner = "".join(f'<li><a href="#{_url_path(n)}">{html.escape(n)}</a></li>' for n in article.links[:40])
-    crumbs = " &raquo; ".join(
-        html.escape(p.removesuffix(".html")) for p in article.path.strip("/").split("/")
-    )
+    crumbs = " &raquo; ".join(html.escape(p.removesuffix(".html")) for p in article.path.strip("/").split("/"))
     text = _FRAME.format(
         language=html.escape(language.split("_")[0]),
         title=html.escape(article.title),

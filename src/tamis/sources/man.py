@@ -109,11 +109,7 @@ class _Page:
             self._label = True
         elif name in ("IP", "It"):
             self._flush()
-            self._item(
-                " ".join(
-                    arguments[:1] if name == "IP" else [a for a in arguments if len(a) > 2 or a.islower()]
-                )
-            )
+            self._item(" ".join(arguments[:1] if name == "IP" else [a for a in arguments if len(a) > 2 or a.islower()]))
         elif name in ("nf", "EX", "Bd"):
             self._flush()
             self._plain = True
@@ -125,9 +121,7 @@ class _Page:
                 self._name = arguments[0] if arguments else self._name
                 arguments = arguments or [self._name]
             prefix = "-" if name == "Fl" else ""
-            self._add(
-                f"<{_FONTS[name]}>{prefix}{_marked(' '.join(arguments))}</{_FONTS[name]}>", rest or self._name
-            )
+            self._add(f"<{_FONTS[name]}>{prefix}{_marked(' '.join(arguments))}</{_FONTS[name]}>", rest or self._name)
         elif name in _ALTERNATE:
             fonts = [{"B": "b", "I": "i", "R": "span"}[letter] for letter in name]
             pieces = [(fonts[i % 2], _marked(a)) for i, a in enumerate(arguments)]
@@ -205,9 +199,7 @@ def _marked(text: str) -> str:
         if font is not None or escape["font_long"] == "":
             if open_tag:
                 out.append(f"</{open_tag}>")
-            open_tag = {"B": "b", "I": "i", "CB": "b", "BI": "b", "CI": "i", "2": "i", "3": "b"}.get(
-                font or "", ""
-            )
+            open_tag = {"B": "b", "I": "i", "CB": "b", "BI": "b", "CI": "i", "2": "i", "3": "b"}.get(font or "", "")
             if open_tag:
                 out.append(f"<{open_tag}>")
         else:

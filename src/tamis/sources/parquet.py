@@ -42,9 +42,7 @@ def read_parquet(
     kind: Kind = "html" if options.get("kind") == "html" else "text"
     metadata = parquet.metadata
     first = sum(metadata.row_group(group).num_rows for group in range(start))
-    for group in range(
-        start, metadata.num_row_groups if stop is None else min(stop, metadata.num_row_groups)
-    ):
+    for group in range(start, metadata.num_row_groups if stop is None else min(stop, metadata.num_row_groups)):
         rows = metadata.row_group(group).num_rows
         mean = max(1, metadata.row_group(group).total_byte_size // max(1, rows))
         done = 0
@@ -61,9 +59,7 @@ def read_parquet(
                     done += 1
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             for row_number in range(first + done, first + rows):
-                yield Loss(
-                    row_number, "source.bad_page", f"row {row_number}, row group {group}: {str(error)[:160]}"
-                )
+                yield Loss(row_number, "source.bad_page", f"row {row_number}, row group {group}: {str(error)[:160]}")
         first += rows
 
 
@@ -90,9 +86,7 @@ def _columns(schema: Any, path: str, options: Mapping[str, Any]) -> list[str]:
     def is_text(kind: Any) -> bool:
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        return bool(
-            pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-        )
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
     text_field = options.get("text_field", "text")
     names = schema.names

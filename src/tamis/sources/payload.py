@@ -121,9 +121,7 @@ def typed_page(body: bytes, content_type: str, identified: str | None = None) ->
     head = body[:4096]
     kind: Kind
     if head.startswith(_BINARY):
-        return Page(
-            mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: {head[:4].hex(' ')}"
-        )
+        return Page(mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: {head[:4].hex(' ')}")
     undisputed = not archive or archive.startswith("text/") or archive in _GENERIC
     if archive in _HTML or (mime in _HTML and undisputed):
         kind = "html"
@@ -133,9 +131,7 @@ def typed_page(body: bytes, content_type: str, identified: str | None = None) ->
         kind = "html"
     else:
         return Page(mime=mime, reason="skipped.mime", detail=(archive or mime or "no type")[:80])
-    zeros = (
-        0 if head.startswith((b"\xff\xfe", b"\xfe\xff")) or "utf-16" in (charset or "") else head.count(b"\0")
-    )
+    zeros = 0 if head.startswith((b"\xff\xfe", b"\xfe\xff")) or "utf-16" in (charset or "") else head.count(b"\0")
     if zeros > (len(head) // 8 if kind == "html" else 0):
         return Page(mime=mime, reason="skipped.mime", detail=f"{mime or 'no type'}, but binary: zero bytes")
     return Page(body, kind, mime or None, charset)

@@ -43,9 +43,7 @@ def plan(spec: SourceSpec, split_bytes: int = SPLIT_BYTES) -> list[Split]:
     if split_bytes < 1:
         raise SourceError(f"source {spec.name}: split_bytes is {split_bytes}, it must be at least 1")
     if spec.format is not None and spec.format not in FORMATS:
-        raise SourceError(
-            f"source {spec.name}: unknown format {spec.format!r}; known are {', '.join(FORMATS)}"
-        )
+        raise SourceError(f"source {spec.name}: unknown format {spec.format!r}; known are {', '.join(FORMATS)}")
     splits: list[Split] = []
     small: list[tuple[str, str, str, int]] = []
     for path, relative, size, format in _files(spec):
@@ -134,9 +132,7 @@ def _files(spec: SourceSpec) -> list[tuple[str, str, int, str]]:
     return sorted(rows, key=lambda row: row[1])
 
 
-def _grouped(
-    files: list[tuple[str, str, str, int]], split_bytes: int, options: Mapping[str, Any]
-) -> Iterator[Split]:
+def _grouped(files: list[tuple[str, str, str, int]], split_bytes: int, options: Mapping[str, Any]) -> Iterator[Split]:
     group: list[tuple[str, str, str, int]] = []
     filled = 0
     for row in [*files, None]:

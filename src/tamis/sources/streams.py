@@ -394,15 +394,17 @@ def stream_of(file: BinaryIO, path: str, start: int = 0) -> Stream:
     compression that is known but not readable.
     """
     stored = Stored(file)
-    name = compression_of(stored.peek(8))
+    head = stored.peek(8)
+    name = compression_of(head)
+    named = next((kind for suffix, kind in SUFFIXES.items() if path.lower().endswith(suffix)), None)
+    if name is None and named is not None and head and _MAGIC[named].startswith(head):
+        name = named  # cut within the first bytes: truncated, not plain
     if start:
         stored.seek(start)
     if name is None:
         return Stream(stored)
     if name == "lz4":
-        raise SourceError(
-            f"{path} is compressed with LZ4, which is not read: recompress it with gzip or zstd"
-        )
+        raise SourceError(f"{path} is compressed with LZ4, which is not read: recompress it with gzip or zstd")
     return Members(stored, _codec(name, stored, path))
 
 

@@ -29,6 +29,11 @@ def begins(head: bytes) -> bool:
     return head.startswith(b"WARC/")
 
 
+def _may_begin(head: bytes) -> bool:
+    """`begins`, or the file ends before that can be told."""
+    return begins(head) or (len(head) < 5 and b"WARC/".startswith(head))
+
+
 def read_warc(
     stream: Stream, relative: str, stop: int | None, limit: int, digests: bool = True
 ) -> Iterator[Record | Loss]:
@@ -56,14 +61,11 @@ def read_warc(
         yield found
 
 
-def _record(
-    stream: Stream, relative: str, offset: int, within: int, limit: int, digests: bool
-) -> Record | Loss:
+def _record(stream: Stream, relative: str, offset: int, within: int, limit: int, digests: bool) -> Record | Loss:
     """The record at the stream's position, which ends behind it or at the fault that broke it off."""
-    if not begins(stream.peek(5)):
-        return _lost(
-            stream, offset, "source.bad_header", f"no WARC record begins here: {shown(stream.peek(40))}"
-        )
+    if not _may_begin(stream.peek(5)):
+        detail = f"no WARC record begins here: {shown(stream.peek(40))}"
+        return _lost(stream, offset, "source.bad_header", detail)
     size, gap = _header_size(stream)
     if size < 0:
         if stream.fault is not None:
@@ -71,9 +73,7 @@ def _record(
         if len(stream.peek(HEADER_BYTES)) < HEADER_BYTES:
             rest = stream.take(HEADER_BYTES)
             if b"\r\r\n" in rest:
-                return Loss(
-                    offset, "source.bad_header", "lines end in CR CR LF: converted as text once too often"
-                )
+                return Loss(offset, "source.bad_header", "lines end in CR CR LF: converted as text once too often")
             return Loss(offset, "source.truncated", "the file ends within a record's header")
         stream.take(5)
         return _lost(stream, offset, "source.bad_header", f"no end of the header within {HEADER_BYTES} bytes")
@@ -103,7 +103,7 @@ def _record(
     if fault is not None and fault.offset == offset and not within:
         return _broken_off(stream, offset)
     following = stream.peek(5)
-    if following and not begins(following) and not stream.member_starts(start, stream.position + 1):
+    if not _may_begin(following) and not stream.member_starts(start, stream.position + 1):
         stream.unread(block + trailing)
         return _lost(
             stream,
@@ -117,14 +117,10 @@ def _record(
     return _judge(headers, block, relative, offset, within, limit)
 
 
-def _judge(
-    headers: dict[str, str], block: bytes, relative: str, offset: int, within: int, limit: int
-) -> Record | Loss:
+def _judge(headers: dict[str, str], block: bytes, relative: str, offset: int, within: int, limit: int) -> Record | Loss:
     kind = headers.get("warc-type", "").lower()
     mime = headers.get("content-type", "")
-    if kind == "response" and (
-        mime.lower().startswith("application/http") or _looks_like_http(headers, block)
-    ):
+    if kind == "response" and (mime.lower().startswith("application/http") or _looks_like_http(headers, block)):
         page = http_page(block, headers.get("warc-identified-payload-type"), limit)
     elif kind in ("response", "resource"):
         page = typed_page(block, mime, headers.get("warc-identified-payload-type"))
@@ -140,9 +136,7 @@ def _judge(
     return page_record(page, headers, url, relative, offset, within)
 
 
-def page_record(
-    page: Page, headers: dict[str, str], url: str, relative: str, offset: int, within: int
-) -> Record:
+def page_record(page: Page, headers: dict[str, str], url: str, relative: str, offset: int, within: int) -> Record:
     meta = page.meta
     if identity := headers.get("warc-record-id"):
         meta["record"] = identity.strip("<>")[:100]
@@ -213,9 +207,7 @@ def _lost(stream: Stream, offset: int, reason: str, detail: str) -> Loss:
     while True:
         window = stream.peek(_WINDOW)
         found = _NEXT.search(window)
-        starts = [
-            s - stream.position for s in stream.member_starts(stream.position, stream.position + len(window))
-        ]
+        starts = [s - stream.position for s in stream.member_starts(stream.position, stream.position + len(window))]
         ends = [s for s in starts if begins(window[s : s + 5])] + ([found.end()] if found else [])
         if ends:
             stream.take(min(ends))
@@ -240,12 +232,8 @@ def _short(stream: Stream, offset: int, block: bytes, expected: int) -> Loss:
     found = _NEXT.search(block)
     if found:
         stream.unread(block[found.end() :])
-        return Loss(
-            offset, "source.bad_length", f"Content-Length is {expected}, the next record begins before"
-        )
-    return Loss(
-        offset, "source.truncated", f"the file ends after {len(block)} of {expected} bytes of the record"
-    )
+        return Loss(offset, "source.bad_length", f"Content-Length is {expected}, the next record begins before")
+    return Loss(offset, "source.truncated", f"the file ends after {len(block)} of {expected} bytes of the record")
 
 
 def _oversized(stream: Stream, offset: int, expected: int, limit: int) -> Loss:
