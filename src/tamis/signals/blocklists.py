@@ -110,7 +110,7 @@ def list_files(lists: Mapping[str, str]) -> list[tuple[str, Path]]:
 
 
 def load(lists: Mapping[str, str]) -> list[Blocklist]:
-    """The lists by category, in the order of the mapping. Kept for the life of the process while files stay as they are."""
+    """The lists by category, in the order of the mapping. Files are kept in the process while they stay as they are."""
     by_name: dict[str, list[tuple[U64, U64]]] = {}
     for name, path in list_files(lists):
         status = path.stat()

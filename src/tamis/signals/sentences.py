@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.bool_]
 SPACED = ".!?…։؟۔።‼⁇⁈⁉"  # white space must follow
 WIDE = "。！？｡．।॥។။།"  # nothing is asked
 CLOSERS = "\"')]}»”’」』）】》〉"
-SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 NOTHING = np.zeros(0, np.int64)
 
 
@@ -61,9 +61,9 @@ class _Set:
             size[rest] = length
         return size
 
-    def ends(self, data: Bytes) -> tuple[I64, I64]:
-        """(start, end) of every member of more than one byte in the data, in order of their ends."""
-        last = np.flatnonzero(self.last[data]).astype(np.int64)
+    def beyond_ascii(self, data: Bytes, beyond: I64) -> tuple[I64, I64]:
+        """(start, end) of every member of more than one byte; `beyond` are the positions of bytes >= 128."""
+        last = beyond[self.last[data[beyond]]]
         starts, ends = [NOTHING], [NOTHING]
         for length, codes in self.codes.items():
             at = last[last >= length - 1] - (length - 1)
@@ -86,7 +86,8 @@ def _member(values: I64, sorted_codes: I64) -> Mask:
     if not len(sorted_codes):
         return np.zeros(len(values), np.bool_)
     place = np.minimum(np.searchsorted(sorted_codes, values), len(sorted_codes) - 1)
-    return sorted_codes[place] == values
+    found: Mask = sorted_codes[place] == values
+    return found
 
 
 _SPACED, _WIDE, _CLOSERS, _SPACES = _Set(SPACED), _Set(WIDE), _Set(CLOSERS), _Set(SPACES)
@@ -116,12 +117,13 @@ def sentences(text: pa.LargeStringArray) -> I64:
 
 def _runs(data: Bytes, offsets: Offsets) -> tuple[I64, I64, Mask, I64]:
     """Maximal runs of terminators within a document: start, end, whether one of them is wide, document."""
-    at = np.flatnonzero(_SPACED.ascii[data]).astype(np.int64)
+    at = np.flatnonzero((data == ord(".")) | (data == ord("!")) | (data == ord("?"))).astype(np.int64)
     start, end, wide = at, at + 1, np.zeros(len(at), np.bool_)
-    if data.max() >= 128:
+    beyond = np.flatnonzero(data >= 128).astype(np.int64)
+    if len(beyond):
         parts = [(start, end, wide)]
         for group, is_wide in ((_SPACED, False), (_WIDE, True)):
-            a, b = group.ends(data)
+            a, b = group.beyond_ascii(data, beyond)
             parts.append((a, b, np.full(len(a), is_wide)))
         start, end, wide = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(start, kind="stable")
@@ -153,7 +155,6 @@ def _idle_stop(data: Bytes, start: I64, end: I64, begin: I64) -> Mask:
 def _remainder(data: Bytes, last: I64, stop: Offsets) -> I64:
     """1 for every document with more than ASCII white space between `last` and its end."""
     out = np.zeros(len(last), np.int64)
-    view = memoryview(data)
     for i in np.flatnonzero(last < stop).tolist():
-        out[i] = not bytes(view[last[i] : stop[i]]).isspace()
+        out[i] = not data[last[i] : stop[i]].tobytes().isspace()
     return out
