@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+from tamis.verdicts.expression import Limit
+
 
 def printable(text: str, width: int | None = None) -> str:
     """One line of text without anything that a terminal would obey or that hides: controls, format characters
@@ -36,6 +38,20 @@ def value(found: Any) -> str:
         text = f"{found:,.2f}" if abs(found) >= 0.095 or found == 0 else f"{found:.4f}"
         return text if "e" not in text else f"{found:.3g}"
     return printable(str(found), 40)
+
+
+def number(found: Any, limits: Sequence[Limit]) -> str:
+    """A value as `value` prints it, with as many more digits as it takes to stand on its side of every limit."""
+    if not isinstance(found, float):
+        return value(found)
+    numeric = [limit for limit in limits if not isinstance(limit.constant, str)]
+    sides = [limit.holds(found) for limit in numeric]
+    for digits in range(2, 8):
+        text = f"{found:,.{digits}f}"
+        shown = float(text.replace(",", ""))
+        if (shown or not found) and [limit.holds(shown) for limit in numeric] == sides:
+            return text
+    return f"{found:.3g}"
 
 
 def amount(tokens: float) -> str:

@@ -19,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis.dedup.classes import collapse
+
 # What the election found, ordered by gid: each dropped document and the kept one to which it lost, with the measures
 # of the edge between them.
 DUPLICATES = pa.schema(
@@ -61,13 +63,21 @@ class Elected:
     edge: np.ndarray
 
 
-def elect(left: np.ndarray, right: np.ndarray, alive: np.ndarray, size: np.ndarray) -> Elected:
+def elect(
+    left: np.ndarray, right: np.ndarray, alive: np.ndarray, size: np.ndarray, exact: np.ndarray | None = None
+) -> Elected:
     """Elects survivors. Documents are positions 0..N-1 in gid order.
 
     left, right: int64 (E,) ends of the strong edges, in any order and direction; repeated edges and loops do no harm.
     alive: bool (N,), which documents no rule drops; edges that touch another are without effect.
     size: int64 (N,), characters of the final text.
+    exact: bool (E,), which edges are between equal texts. Such texts stand and fall together, whichever of them the
+    edges of their star happen to touch, so a class of equal texts is elected as one document (`dedup.classes`).
     """
+    if exact is not None and exact.any():
+        classes = collapse(left, right, exact, alive, size)
+        found = elect(classes.left, classes.right, alive, size)
+        return Elected(*classes.extend(found.dropped, found.kept, found.edge))
     rows = np.flatnonzero(alive[left] & alive[right] & (left != right))
     first, second = left[rows], right[rows]
     swap = (size[second] > size[first]) | ((size[second] == size[first]) & (second < first))

@@ -145,7 +145,7 @@ def constant(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return repr(value)
 
 
 def column(name: str) -> str:

@@ -79,7 +79,13 @@ def find(reader: Reader, key: str) -> Found:
 
 
 def read_row(path: Path, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
-    """One row of a file of the workspace, reading only the row group that holds it, checksums verified."""
+    """One row of a file of the workspace as a dictionary."""
+    found: dict[str, Any] = read_row_table(path, row, columns).to_pylist()[0]
+    return found
+
+
+def read_row_table(path: Path, row: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """One row as a table, reading only the row group that holds it, checksums verified."""
     first = 0
     with open_shard(path) as file:
         for group in range(file.num_row_groups):
@@ -89,7 +95,6 @@ def read_row(path: Path, row: int, columns: Sequence[str] | None = None) -> dict
                     table = file.read_row_group(group, columns=list(columns) if columns else None, use_threads=False)
                 except (pa.ArrowInvalid, OSError) as error:
                     raise DamagedFile(f"{path}, row group {group}, is damaged: {error}") from error
-                found: dict[str, Any] = table.slice(row - first, 1).to_pylist()[0]
-                return found
+                return table.slice(row - first, 1)
             first += rows
     raise IndexError(f"{path} has {first:,} rows; row {row:,} was asked for")

@@ -86,7 +86,7 @@ def elect_task(context: Context, params: dict[str, Any], inputs: list[Path], out
     size = np.concatenate([*size_parts, np.zeros(0, np.int64)])
     edges = strong_edges(edge_files, strength)
     left, right = positions.of(edges.column("left").to_numpy()), positions.of(edges.column("right").to_numpy())
-    elected = elect(left, right, alive, size)
+    elected = elect(left, right, alive, size, exact_edges(edges))
     rows = edges.take(pa.array(elected.edge))
     kept = positions.gids(elected.kept)
     table = pa.table(
@@ -243,6 +243,12 @@ def strong_edges(files: Sequence[Path], strength: Strength) -> pa.Table:
     return pa.schema(
         [DUPLICATES.field("gid").with_name("left"), DUPLICATES.field("gid").with_name("right"), *list(DUPLICATES)[3:]]
     ).empty_table()
+
+
+def exact_edges(edges: pa.Table) -> np.ndarray:
+    """bool (E,): which edges are between equal texts."""
+    found: np.ndarray = pc.equal(edges.column("kind"), "exact").to_numpy()
+    return found
 
 
 def shard_duplicates(duplicates: pa.Table, shard: int) -> pa.Table:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +26,7 @@ from tamis.verdicts.lookup import read_row
 from tamis.verdicts.reader import Reader
 from tamis.verdicts.rules import Rule, RuleError, RuleSet, Setting, catalogue
 from tamis.verdicts.sql import failed_mask
-from tamis.verdicts.task import UNKNOWN_LANGUAGE, sizes, strong_edges
+from tamis.verdicts.task import UNKNOWN_LANGUAGE, exact_edges, sizes, strong_edges
 
 BLOCK_DOCUMENTS = 1_000_000
 # Bytes of UTF-8 per token where the corpus has no tokens to count yet: English under a vocabulary of tens of thousands.
@@ -84,7 +85,8 @@ class WhatIf:
     """The answer. `moved` has one row per source and language that changes, ordered by both.
 
     `by_rules` and `by_election` say why documents moved: their own rules, or the fate of a duplicate of theirs.
-    Tokens are estimated as bytes of the final text / `bytes_per_token`.
+    Tokens are estimated as bytes of the final text / `bytes_per_token`. `watched`: whether each document that was
+    asked for by gid would be kept.
     """
 
     changes: tuple[Change, ...]
@@ -98,6 +100,7 @@ class WhatIf:
     moved: tuple[Moved, ...]
     examples: tuple[Example, ...]
     bytes_per_token: float
+    watched: tuple[bool, ...] = ()
 
     @property
     def won(self) -> int:
@@ -123,6 +126,7 @@ def what_if(
     signals: Mapping[str, pa.DataType] | None = None,
     examples: int = 5,
     bytes_per_token: float = BYTES_PER_TOKEN,
+    watch: Sequence[int] = (),
 ) -> WhatIf:
     """Compares the corpus with what it would be with some rules replaced, added or set to `off`.
 
@@ -146,7 +150,8 @@ def what_if(
         edges = strong_edges(reader.edges(), reader.strength)
         left, right = (positions.of(edges.column(side).to_numpy()) for side in ("left", "right"))
         kept_after = after.copy()
-        kept_after[elect(left, right, after, state.joined("size")).dropped] = False
+        elected = elect(left, right, after, state.joined("size"), exact_edges(edges))
+        kept_after[elected.dropped] = False
     else:
         kept_after = kept_before
 
@@ -165,7 +170,22 @@ def what_if(
         moved=_table(state, won, lost, weight),
         examples=_examples(reader, state, positions, won, lost, changes, examples),
         bytes_per_token=bytes_per_token,
+        watched=tuple(kept_after[positions.of(np.array(watch, np.uint64))].tolist()),
     )
+
+
+def to_json(answer: WhatIf) -> dict[str, Any]:
+    """The answer as one JSON object, rules as their expressions."""
+    body = asdict(answer)
+    body["changes"] = [
+        {
+            "name": change.name,
+            "before": change.before.where.text if change.before else None,
+            "after": change.after.where.text if change.after else None,
+        }
+        for change in answer.changes
+    ]
+    return {**body, "won": answer.won, "lost": answer.lost}
 
 
 @dataclass
@@ -174,7 +194,7 @@ class _Near:
 
     change: Change
     position: np.ndarray
-    value: np.ndarray
+    value: list[Value | None]
     distance: np.ndarray
 
 
@@ -337,7 +357,8 @@ def _nearest(change: Change, columns: Mapping[str, pa.ChunkedArray], moved: np.n
     value = columns[line.column].to_numpy()[at].astype(np.float64)  # null is NaN, and sorts last
     distance = np.abs(value - float(line.constant))
     order = np.lexsort((at, distance))[:_NEAREST]
-    return _Near(change, at[order] + start, value[order], distance[order])
+    found = columns[line.column].take(pa.array(at[order])).to_pylist()
+    return _Near(change, at[order] + start, found, distance[order])
 
 
 def _table(state: _State, won: np.ndarray, lost: np.ndarray, weight: np.ndarray) -> tuple[Moved, ...]:
@@ -388,14 +409,14 @@ def _examples(
         line = change.line
         if not parts or line is None:
             continue
-        at, value, distance = (
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("position", "value", "distance")
-        )
+        at, distance = (np.concatenate([getattr(part, name) for part in parts]) for name in ("position", "distance"))
+        value = [one for part in parts for one in part.value]
         order = np.lexsort((at, distance))
         for side, gain in ((won, True), (lost, False)):
             for number in [n for n in order.tolist() if side[at[n]]][:wanted]:
                 gid = int(positions.gids(at[number : number + 1])[0])
                 names = read_row(reader.documents(gid >> 32), gid & 0xFFFFFFFF, ["id", "url"])
-                shown = None if np.isnan(value[number]) else float(value[number])
-                found.append(Example(names["id"], names["url"], gid, gain, change.name, line.column, shown, str(line)))
+                found.append(
+                    Example(names["id"], names["url"], gid, gain, change.name, line.column, value[number], str(line))
+                )
     return tuple(found)
