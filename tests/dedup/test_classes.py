@@ -34,3 +34,19 @@ def test_edges_join_only_alive_representatives(data: st.DataObject) -> None:
         best = found.best[document]
         assert best == document or (alive[best] and alive[document] and size[best] >= size[document])
         assert found.best[best] == best
+
+
+def test_copies_lose_to_what_their_best_lost_to() -> None:
+    # 0, 1, 2 equal; 3 near the centre 0 and longer; 4, 5 equal, their centre 4 dropped by a rule, 5 and 6 equal
+    left, right = np.array([0, 0, 0, 4, 4]), np.array([1, 2, 3, 5, 6])
+    exact = np.array([True, True, False, True, True])
+    alive = np.array([True, True, True, True, False, True, True])
+    found = collapse(left, right, exact, alive, np.array([5, 5, 5, 9, 1, 1, 1]))
+    assert [(a, b) for a, b in zip(found.left, found.right, strict=True) if a != b] == [(0, 3)]
+    dropped, kept, edge = found.extend(np.array([0]), np.array([3]), np.array([2]))
+    assert list(zip(dropped.tolist(), kept.tolist(), edge.tolist(), strict=True)) == [
+        (0, 3, 2),
+        (1, 3, 2),
+        (2, 3, 2),
+        (6, 5, 4),
+    ]

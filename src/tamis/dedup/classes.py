@@ -21,16 +21,34 @@ from tamis.dedup.exchange import I64
 class Classes:
     """best: (N,) for every position the best ranked alive member of its class (itself where it is alone or not alive).
     left, right: (E,) the ends of the edges moved to these members; a loop where an edge lies inside a class or
-    touches a class without an alive member."""
+    touches a class without an alive member. inside: (N,) an exact edge of the position, -1 where it has none."""
 
     best: I64
     left: I64
     right: I64
+    inside: I64
 
     @property
     def others(self) -> I64:
         """Positions that are not the best of their class, ordered: they lose to it, or to what it lost to."""
         return np.flatnonzero(self.best != np.arange(len(self.best)))
+
+    def extend(self, dropped: I64, kept: I64, edge: I64) -> tuple[I64, I64, I64]:
+        """From an election on the moved edges to all documents: (dropped, kept, edge), ordered by `dropped`.
+
+        dropped[i] lost to kept[i] by the edge in row edge[i]. The others of a class lose to its best member by an
+        exact edge of their own; where that one lost too, to the same document by the same edge, since their texts
+        are equal to its text.
+        """
+        lost_to, by = np.full(len(self.best), -1, np.int64), self.inside.copy()
+        lost_to[dropped], by[dropped] = kept, edge
+        others = self.others
+        best = self.best[others]
+        fell = lost_to[best] >= 0
+        by[others] = np.where(fell, by[best], self.inside[others])
+        lost_to[others] = np.where(fell, lost_to[best], best)
+        rows = np.flatnonzero(lost_to >= 0)
+        return rows, lost_to[rows], by[rows]
 
 
 def collapse(left: I64, right: I64, exact: npt.NDArray[np.bool_], alive: npt.NDArray[np.bool_], size: I64) -> Classes:
@@ -51,4 +69,8 @@ def collapse(left: I64, right: I64, exact: npt.NDArray[np.bool_], alive: npt.NDA
     moved[member] = leader
     best[member] = np.where(alive[member], leader, member)
     dead = ~alive[moved[left]] | ~alive[moved[right]]
-    return Classes(best, moved[left], np.where(dead, moved[left], moved[right]))
+    inside = np.full(len(alive), -1, np.int64)
+    rows = np.flatnonzero(exact)
+    inside[right[rows]] = rows
+    inside[left[rows]] = np.where(inside[left[rows]] < 0, rows, inside[left[rows]])
+    return Classes(best, moved[left], np.where(dead, moved[left], moved[right]), inside)

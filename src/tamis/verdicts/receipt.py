@@ -333,7 +333,8 @@ def _rivals(
             edges, key=lambda edge: (edge["kind"] == "exact", edge["jaccard"], edge["containment"], -edge["other"])
         )
         return None, _rival(reader, best)
-    rival = _rival(reader, next(edge for edge in edges if edge["other"] == gid))
+    direct = next((edge for edge in edges if edge["other"] == gid), None)
+    rival = _rival(reader, direct or _elected(reader, found.gid))
     other = Found(gid >> 32, gid & 0xFFFFFFFF, rival.id, rival.url)
     left = texts.final(found, text)
     right = texts.final(other, read_row(reader.documents(other.shard), other.row, ["text"])["text"])
@@ -352,6 +353,13 @@ def _edges(reader: Reader, gid: int) -> list[dict[str, Any]]:
             other = edge["right"] if edge["left"] == gid else edge["left"]
             found.append({**edge, "other": other, "strong": is_strong})
     return found
+
+
+def _elected(reader: Reader, gid: int) -> dict[str, Any]:
+    """By what a document lost that has no edge of its own to the kept one: the edge of a document of equal text."""
+    table = read_table(reader.duplicates())
+    row = table.filter(pc.equal(table.column("gid"), pa.scalar(gid, pa.uint64()))).to_pylist()[0]
+    return {**row, "other": row["kept_gid"], "strong": True}
 
 
 def _rival(reader: Reader, edge: Mapping[str, Any]) -> Rival:
