@@ -201,7 +201,8 @@ def _item(op: Any, av: Any, named: set[int]) -> tuple[Predicate, bool]:
         return (lambda cp: True), True
     if op is sre.MAX_REPEAT:
         low, _, sub = av
-        predicate, _ = _item(*sub[0], named)
+        inner_op, inner_av = sub[0]
+        predicate, _ = _item(inner_op, inner_av, named)
         return predicate, low == 0
     if op is sre.IN:
         negate = av[0][0] is sre.NEGATE
