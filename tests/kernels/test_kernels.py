@@ -162,9 +162,7 @@ def test_minhash64_is_the_published_arithmetic() -> None:
     hashes = [reference.xxh64(" ".join(words[i : i + 5]).encode()) for i in range(2)]
     prime = (1 << 61) - 1
     a, b = kernels._permutations64(4, 1)
-    expected = [
-        min((h * int(x) + int(y)) % (1 << 64) % prime for h in hashes) for x, y in zip(a, b, strict=True)
-    ]
+    expected = [min((h * int(x) + int(y)) % (1 << 64) % prime for h in hashes) for x, y in zip(a, b, strict=True)]
     assert kernels.minhash64(column("a b c d e f"), permutations=4)[0].tolist() == expected
     assert (kernels.minhash64(column("a b c"), 4)[0] == 2**64 - 1).all()
 

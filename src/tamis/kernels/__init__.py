@@ -79,9 +79,7 @@ def describe() -> str:
 def _check(text: pa.Array) -> pa.Array:
     if isinstance(text, pa.ChunkedArray):
         raise TypeError("text is a chunked array: pass one chunk at a time, or combine_chunks()")
-    if not isinstance(text, pa.Array) or not (
-        pa.types.is_string(text.type) or pa.types.is_large_string(text.type)
-    ):
+    if not isinstance(text, pa.Array) or not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
         kind = text.type if isinstance(text, pa.Array) else type(text).__name__
         raise TypeError(f"text must be an Arrow array of string or large_string, not {kind}")
     if text.null_count:
@@ -215,9 +213,7 @@ def band_hashes(signatures: U32 | U64, bands: int, rows: int) -> U64:
     if signatures.ndim != 2 or _positive("bands", bands) * _positive("rows", rows) > signatures.shape[1]:
         raise ValueError(f"{bands} bands of {rows} rows do not fit signatures of shape {signatures.shape}")
     values = signatures[:, : bands * rows].reshape(len(signatures), bands, rows)
-    prime1, prime2, prime3 = (
-        np.uint64(p) for p in (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
-    )
+    prime1, prime2, prime3 = (np.uint64(p) for p in (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
     h: U64 = np.broadcast_to(np.arange(1, bands + 1, dtype=np.uint64) * prime1, values.shape[:2]).copy()
     for row in range(rows):
         h ^= values[:, :, row]

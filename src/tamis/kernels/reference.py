@@ -519,4 +519,3 @@ def suspicious_lines(text: pa.Array) -> tuple[npt.NDArray[np.int32], I64, I64]:
             at = end
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
     return np.array(columns[0], np.int32), np.array(columns[1], np.int64), np.array(columns[2], np.int64)
-

@@ -1,0 +1,153 @@
+// Runs all kernels over random columns for a bounded time; built with sanitizers by scripts/sanitize.sh.
+//
+// Every document lies at the very end of its own allocation, so that a read of one byte too many is found. Half of
+// the columns are valid UTF-8, made of the characters and pieces that the kernels treat apart; in the other half
+// bytes are damaged or cut off. On valid text all instruction sets must agree with the portable one.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+
+#include "isa.hpp"
+#include "sets.hpp"
+
+using namespace tamis;
+
+namespace {
+
+const char* const PIECES[] = {
+    "the ", "be", " of", "a", "Z", "9", "1,2", "3.", "...", "..", ".", "\n", "\n\n", "\n\n\n", "\r\n", "\t", " ", "  ",
+    "\x7f", "\x1b", "#", "{", "}", "-", "*", "\xe2\x80\xa2", "\xe2\x80\xa6", "\xc2\x85", "\xc2\xa0", "\xe2\x80\xa8",
+    "\xe3\x80\x80", "\xc3\xa9", "\xc3\x9f", "\xcf\x82", "\xc4\xb0", "\xe4\xb8\xad", "\xe6\x96\x87", "\xe3\x80\x82",
+    "\xe3\x81\x82", "\xe0\xb8\x81", "\xe0\xb8\xb1", "\xed\x95\x9c", "\xd9\xa3", "\xd8\x8c", "\xcc\x81", "\xcc\xa3",
+    "\xc3\x83\xc2\xa9", "\xc3\xa2\xe2\x82\xac\xe2\x84\xa2", "\xf0\x9d\x92\x9c", "\xf0\xa0\x80\x80", "\xf0\x9f\x98\x80",
+    "lorem ipsum ", "one two three four five six seven ", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"};
+constexpr size_t PIECE_COUNT = sizeof PIECES / sizeof *PIECES;
+
+std::string random_document(std::mt19937_64& random, bool damaged) {
+  std::string out;
+  size_t pieces = random() % 8 ? random() % 40 : random() % 600;
+  for (size_t i = 0; i < pieces; ++i) out += PIECES[random() % PIECE_COUNT];
+  if (damaged) {
+    for (size_t i = random() % 8; i-- && !out.empty();) out[random() % out.size()] = char(random());
+    if (!out.empty()) out.resize(random() % (out.size() + 1));
+  }
+  return out;
+}
+
+// All results as one list of numbers.
+std::vector<u64> run(const Kernels& k, const Text& text, const std::vector<u64>& table) {
+  std::vector<u64> all;
+  auto keep = [&](const auto& values) {
+    for (auto v : values) all.push_back(static_cast<u64>(v));
+  };
+  size_t n = static_cast<size_t>(text.length);
+  std::vector<i64> stats(n * portable::STATS), repeats(n * portable::Repetition::COLUMNS), hits(n), offsets;
+  std::vector<u8> bytes;
+  std::vector<u64> hashes(2 * n), values;
+  constexpr size_t COUNT = 21;
+  std::vector<u32> a(COUNT), b(COUNT), least(n * COUNT), flags(n);
+  std::vector<u64> a64(COUNT), b64(COUNT), least64(n * COUNT);
+  for (size_t i = 0; i < COUNT; ++i) {
+    a64[i] = P1 * (i + 1) | 1;
+    b64[i] = P2 * (i + 1);
+    a[i] = static_cast<u32>(a64[i]);
+    b[i] = static_cast<u32>(b64[i]);
+  }
+  k.text_stats(text, stats.data());
+  keep(stats);
+  for (bool flag : {false, true}) {
+    k.repetition(text, flag, repeats.data());
+    keep(repeats);
+    for (bool script : {false, true}) {
+      k.normalize(text, flag, script, offsets, bytes);
+      keep(offsets);
+      keep(bytes);
+    }
+    k.shingles(text, 3, flag, offsets, values);
+    keep(values);
+    k.ngram_hits(text, table.data(), table.size() - 1, 2, flag, hits.data());
+    keep(hits);
+  }
+  k.content_hash(text, hashes.data());
+  keep(hashes);
+  k.minhash(text, a.data(), b.data(), COUNT, 3, least.data());
+  keep(least);
+  k.minhash64(text, a64.data(), b64.data(), COUNT, 3, least64.data());
+  keep(least64);
+  std::vector<Line> lines;
+  auto phrase = [](const char* s) { return std::vector<u8>(s, s + strlen(s)); };
+  k.line_table(text, {phrase("the"), phrase("{"), phrase("lorem ipsum"), phrase("\xe4\xb8\xad\xe6\x96\x87"), phrase("xxxx")}, lines);
+  for (const Line& l : lines)
+    keep(std::vector<u64>{u64(l.document), l.last_char, u64(l.start), u64(l.end), u64(l.chars), u64(l.words),
+                          u64(l.longest_token), u64(l.alpha_chars), u64(l.upper_chars), u64(l.digit_chars),
+                          u64(l.nonspace_chars), l.phrases, l.hash, l.ends_ellipsis});
+  k.screen(text, flags.data());
+  keep(flags);
+  std::vector<Span> spans;
+  k.suspicious_lines(text, spans);
+  for (const Span& s : spans) keep(std::vector<i64>{s.document, s.start, s.end});
+  Analysis want;
+  want.stats = stats.data();
+  want.repetition = repeats.data();
+  want.minhash = least.data();
+  want.content_hash = hashes.data();
+  want.shingle_count = hits.data();
+  want.screen = flags.data();
+  want.multipliers = a.data();
+  want.addends = b.data();
+  want.permutations = COUNT;
+  k.analyse(text, want);
+  keep(stats);
+  keep(repeats);
+  keep(least);
+  keep(hashes);
+  keep(hits);
+  keep(flags);
+  return all;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  double seconds = argc > 1 ? atof(argv[1]) : 20;
+  std::mt19937_64 random(argc > 2 ? strtoull(argv[2], nullptr, 10) : 1);
+  std::vector<Isa> isas = available_isas();
+  std::vector<u64> table(1 << 10);
+  for (int i = 0; i < 500; ++i) table[random() & 1023] = random();
+  auto start = std::chrono::steady_clock::now();
+  size_t columns = 0;
+  for (; std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds; ++columns) {
+    bool damaged = columns & 1;
+    std::string joined;
+    std::vector<i32> offsets32{0};
+    std::vector<i64> offsets64{0};
+    for (size_t documents = random() % 5; documents--;) {
+      joined += random_document(random, damaged);
+      offsets32.push_back(static_cast<i32>(joined.size()));
+      offsets64.push_back(static_cast<i64>(joined.size()));
+    }
+    std::unique_ptr<u8[]> exact(new u8[joined.size() ? joined.size() : 1]);
+    memcpy(exact.get(), joined.data(), joined.size());
+    i64 documents = static_cast<i64>(offsets32.size()) - 1, skip = documents ? static_cast<i64>(random() % 2) : 0;
+    Text text{exact.get(), offsets32.data(), false, documents - skip, skip};
+    std::vector<u64> expected = run(*isas.back().kernels, text, table);
+    text.offsets = offsets64.data();
+    text.large = true;
+    for (const Isa& isa : isas) {
+      if (run(*isa.kernels, text, table) != expected && !damaged) {
+        fprintf(stderr, "column %zu: %s differs from portable\n", columns, isa.name);
+        return 1;
+      }
+    }
+    std::vector<u64> left(random() % 40), right(left.size()), nodes, root;
+    for (u64& v : left) v = random() % 50;
+    for (u64& v : right) v = random() % 50;
+    components(left.data(), right.data(), left.size(), nodes, root);
+  }
+  printf("%zu columns, no finding (", columns);
+  for (const Isa& isa : isas) printf("%s%s", isa.name, &isa == &isas.back() ? ")\n" : ", ");
+  return 0;
+}
