@@ -172,9 +172,8 @@ def test_check_says_what_is_wrong_and_where(crawl, tmp_path):
 def test_why_and_what_if_answer_from_the_workspace(finished):
     corpus = Corpus(Workspace(finished))
     table = read_table(corpus.verdicts(0), ["id", "reason"])
-    for identity, reason in zip(*(table.column(name).to_pylist() for name in ("id", "reason")), strict=True):
-        if reason in corpus.rules.names:
-            break
+    pairs = zip(*(table.column(name).to_pylist() for name in ("id", "reason")), strict=True)
+    identity, reason = next(pair for pair in pairs if pair[1] in corpus.rules.names)
     receipt = tamis("why", identity[:16], "--work", finished).stdout
     assert receipt.startswith(f"DROPPED by {reason}") or reason in receipt.splitlines()[0]
     answer = json.loads(tamis("what-if", f"{reason}=off", "--work", finished, "--json").stdout)

@@ -96,7 +96,7 @@ def test_keys_depend_on_what_decides_the_output(tmp_path):
 
 
 def test_refusals_say_what_to_do(tmp_path, work):
-    with pytest.raises(WorkspaceError, match="is no workspace.*tamis run"):
+    with pytest.raises(WorkspaceError, match=r"is no workspace.*tamis run"):
         Workspace(tmp_path / "nothing")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").write_text("dear")

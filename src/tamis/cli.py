@@ -17,7 +17,8 @@ import tamis
 
 app = typer.Typer(
     name="tamis",
-    help="A data engine for language models: from a raw crawl to training shards, with a receipt for every document.\n\n"
+    help="A data engine for language models: from a raw crawl to training shards, with a receipt for every document."
+    "\n\n"
     "Start with `tamis demo`, then `tamis run RECIPE.yaml`.",
     no_args_is_help=True,
     add_completion=False,
@@ -169,19 +170,20 @@ def why(
     Example: `tamis why 9f3c --work ./web`
     """
     from tamis.corpora import Corpus
-    from tamis.verdicts import receipt
+    from tamis.verdicts import receipt, receipt_text
+    from tamis.verdicts.lookup import Ambiguous, NotFound
     from tamis.workspace import Workspace
 
     with errors():
         reader = Corpus(Workspace(work), corpus)
         try:
             found = receipt.receipt(reader, document)
-        except LookupError as error:
-            raise Refused(str(error.args[0])) from None
+        except (NotFound, Ambiguous) as error:
+            raise Refused(str(error)) from None
         if json_:
             show(receipt.to_json(found))
         else:
-            typer.echo(receipt.render(found))
+            typer.echo(receipt_text.render(found))
 
 
 @app.command("what-if")
@@ -197,7 +199,9 @@ def what_if(
     Example: `tamis what-if top_2='repetition.top_2 <= 0.31' short=off`
     """
     from tamis.corpora import Corpus
+    from tamis import running
     from tamis.verdicts import what_if as asking
+    from tamis.verdicts import what_if_text
     from tamis.workspace import Workspace
 
     settings = dict(_setting(change) for change in changes)
@@ -205,9 +209,9 @@ def what_if(
         reader = Corpus(Workspace(work), corpus)
         answer = asking.what_if(reader, settings, examples=examples, bytes_per_token=reader.bytes_per_token)
         if json_:
-            show(asking.to_json(answer))
+            show(running.what_if_json(answer))
         else:
-            typer.echo(asking.render(answer))
+            typer.echo(what_if_text.render(answer))
 
 
 @app.command()

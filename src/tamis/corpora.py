@@ -10,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tamis.corpus.tally import total_by_source
 from tamis.documents import read_table
 from tamis.recipe import Recipe, near
 from tamis.verdicts.election import Strength
 from tamis.verdicts.rules import RuleSet
+from tamis.verdicts.what_if import BYTES_PER_TOKEN
 from tamis.workspace import Manifest, Workspace, WorkspaceError
 
 
@@ -95,6 +97,13 @@ class Corpus:
 
     def edges(self) -> list[Path]:
         return [self.work.file(file.path) for m in self.work.manifests("dedup/edges") for file in m.files]
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Of the corpus's own tokenizer on its own text; 4 where it was not tokenised."""
+        tallies = total_by_source([manifest.summary for manifest in self.manifests("token-ids")]).values()
+        tokens = sum(tally.tokens for tally in tallies)
+        return sum(tally.bytes for tally in tallies) / tokens if tokens else BYTES_PER_TOKEN
 
     def url(self, gid: int) -> str | None:
         """The address of one document, by its gid."""

@@ -6,12 +6,12 @@ from importlib import resources
 from pathlib import Path
 
 from tamis import running
-from tamis.console import size
+from tamis.console import TaskBar, size
 from tamis.corpora import Corpus
 from tamis.documents import read_table
 from tamis.recipe import load
 from tamis.sources.machine import machine_crawl
-from tamis.verdicts import receipt
+from tamis.verdicts import receipt, receipt_text
 from tamis.workspace import Workspace, WorkspaceError
 
 
@@ -60,7 +60,7 @@ def explain(finished: running.Finished) -> list[str]:
     chosen = _example(corpus, outcome.reasons)
     if chosen:
         lines += ["", f"why one of them was dropped: tamis why {chosen[:12]} --work {corpus.work.path}", ""]
-        lines.append(receipt.render(receipt.receipt(corpus, chosen)))
+        lines.append(receipt_text.render(receipt.receipt(corpus, chosen)))
     home = corpus.work.file(corpus.home)
     lines += [
         "",

@@ -257,7 +257,7 @@ class Pipeline:
     ) -> list[Manifest]:
         """Rules on every shard, one election over all, and the verdicts."""
         rules = self.rules.to_json()
-        groups = [name for name in self.rules.groups]
+        groups = list(self.rules.groups)
         for part in ("rules", "verdicts", "kept", "sample", "token-ids", "order"):
             self.work.forget(f"{self.home}/{part}", [shard.task for shard in documents])
         masks = self.work.map(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tamis.engine import Engine, Local
 from tamis.pipeline import Outcome, Pipeline, rules_of
 from tamis.recipe import Recipe, RecipeError
 from tamis.verdicts.rules import RuleError
+from tamis.verdicts.what_if import WhatIf
 from tamis.workspace import Manifest, Workspace, WorkspaceError, hash_file, package_version
 
 
@@ -170,8 +171,9 @@ def describe(stage: str, manifests: Sequence[Manifest]) -> str:
 def write_report(corpus: Corpus) -> tuple[Path, Path]:
     """Writes report.html and card.md of a corpus; their paths."""
     from tamis.corpus import card, report
+    from tamis.corpus.collect import collect
 
-    data = report.collect(corpus)
+    data = collect(corpus)
     home = corpus.work.file(corpus.home)
     page, text = home / "report.html", home / "card.md"
     page.write_text(report.render(data), encoding="utf-8")
@@ -272,6 +274,20 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         return "  ".join(parts).rstrip()
 
     return "\n".join([line(names), *(line(cell) for cell in cells)])
+
+
+def what_if_json(answer: WhatIf) -> dict[str, Any]:
+    """The answer as plain data; rules as the expressions that people wrote."""
+    body = asdict(answer)
+    body["changes"] = [
+        {
+            "name": change.name,
+            "before": change.before.where.text if change.before else None,
+            "after": change.after.where.text if change.after else None,
+        }
+        for change in answer.changes
+    ]
+    return {**body, "won": answer.won, "lost": answer.lost}
 
 
 def compare(before_: str, after_: str, work: Path) -> Any:
