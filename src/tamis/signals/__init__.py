@@ -10,12 +10,22 @@ words still drops it. A document without text is null everywhere but in `documen
 
 from __future__ import annotations
 
-from tamis.signals import document, final, language, pii, repetition, text, url
+from tamis.signals import document, final, language, lines, pii, repetition, text, url
 from tamis.signals.group import Column, SignalGroup
 
 GROUPS: dict[str, SignalGroup] = {
     group.name: group
-    for group in (document.GROUP, text.GROUP, repetition.GROUP, final.GROUP, language.GROUP, url.GROUP, pii.GROUP)
+    for group in (
+        document.GROUP,
+        text.GROUP,
+        repetition.GROUP,
+        final.GROUP,
+        lines.C4,
+        lines.REFINEDWEB,
+        language.GROUP,
+        url.GROUP,
+        pii.GROUP,
+    )
 }
 
 __all__ = ["GROUPS", "Column", "SignalGroup"]

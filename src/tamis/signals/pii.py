@@ -120,47 +120,15 @@ GROUP = SignalGroup(
     packages=(),
     compute=compute,
     description="How many identifiers of persons and machines the clean text holds.",
-    columns=(
-        Column(
-            "emails",
-            INT,
-            "addresses",
-            "e-mail addresses, not of reserved example domains",
-            "RFC 5322, in part",
-            total=True,
-        ),
-        Column("ibans", INT, "numbers", "bank accounts with a valid checksum", "ISO 13616, ISO 7064", total=True),
-        Column(
-            "cards",
-            INT,
-            "numbers",
-            "payment cards by issuer prefix, length, grouping and Luhn",
-            "ISO/IEC 7812",
-            total=True,
-        ),
-        Column(
-            "ids",
-            INT,
-            "numbers",
-            "Chinese resident numbers (checksum) and US social security numbers",
-            "GB 11643",
-            total=True,
-        ),
-        Column(
-            "ips",
-            INT,
-            "addresses",
-            "public IPv4 and IPv6 addresses, not version numbers",
-            "RFC 4291, RFC 6890",
-            total=True,
-        ),
-        Column(
-            "phones",
-            INT,
-            "numbers",
-            "telephone numbers in a form that shows itself, or behind a word",
-            "E.164, in part",
-            total=True,
-        ),
+    columns=tuple(
+        Column(name, INT, unit, description, source, total=True)
+        for name, unit, description, source in (
+            ("emails", "addresses", "e-mail addresses, not of reserved example domains", "RFC 5322, in part"),
+            ("ibans", "numbers", "bank accounts with a valid checksum", "ISO 13616, ISO 7064"),
+            ("cards", "numbers", "payment cards by issuer prefix, length, grouping and Luhn", "ISO/IEC 7812"),
+            ("ids", "numbers", "Chinese resident numbers (checksum), US social security numbers (form)", "GB 11643"),
+            ("ips", "addresses", "public IPv4 and IPv6 addresses, not version numbers", "RFC 4291, RFC 6890"),
+            ("phones", "numbers", "telephone numbers in a form that shows itself, or behind a word", "E.164, in part"),
+        )
     ),
 )
