@@ -21,7 +21,7 @@ def test_without_a_wish_everything_enters_once() -> None:
     made = plan(KEPT)
     assert made.rates() == {"web": 1.0, "wiki": 1.0}
     assert made.tokens == 120_000
-    assert made.limited_by is None
+    assert made.limited_by == ()
 
 
 def test_weights_without_a_target_give_as_much_as_the_epochs_allow() -> None:
