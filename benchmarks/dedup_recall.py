@@ -90,10 +90,8 @@ def recall(edges: pa.Table, docs: pa.Table, first: Any, second: Any, level: Any)
     hit = (a == b) | np.isin(a * count + b, np.fromiter(known, np.int64, len(known)))
 
     strong = exact | (edges.column("jaccard").to_numpy() >= np.float32(0.8))
-    elected = elect(classes.left[strong], classes.right[strong], alive, size)
     kept = np.ones(count, bool)
-    kept[elected.dropped] = False
-    kept[classes.others] = False
+    kept[elect(left[strong], right[strong], alive, size, exact[strong]).dropped] = False
     settled = ~(kept[first] & kept[second])
     out: dict[str, Any] = {}
     for number, low in enumerate(BINS):

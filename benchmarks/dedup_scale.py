@@ -25,6 +25,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from tamis.dedup import stages
 from tamis.dedup.classes import collapse
 from tamis.engine import Context, Engine, Local
 from tamis.verdicts.election import elect
-from tamis.workspace import File, Stage, Task, Workspace
+from tamis.workspace import File, Manifest, Progress, Stage, Task, Workspace
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -160,21 +161,37 @@ def generate(workspace: Workspace, engine: Engine, count: int) -> list[File]:
 
 
 class Memory(threading.Thread):
-    """Highest anonymous resident memory of this process and its children, in bytes."""
+    """Highest anonymous resident memory of this process and its children during each stage, in bytes."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
-        self.peak = 0
+        self.stage = "start"
+        self.peaks: dict[str, int] = {}
         self._end = threading.Event()
 
     def run(self) -> None:
         while not self._end.wait(0.05):
-            self.peak = max(self.peak, sum(map(anonymous, tree(os.getpid()))))
+            used = sum(map(anonymous, tree(os.getpid())))
+            self.peaks[self.stage] = max(self.peaks.get(self.stage, 0), used)
 
-    def stop(self) -> int:
+    def stop(self) -> dict[str, int]:
         self._end.set()
         self.join()
-        return self.peak
+        return self.peaks
+
+
+class Watch(Progress):
+    """Notes which stage runs, and how long each took."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.seconds: dict[str, float] = {}
+
+    def begin(self, stage: str, tasks: int, reused: int) -> None:
+        self.memory.stage = stage
+
+    def end(self, stage: str, manifests: Sequence[Manifest], seconds: float) -> None:
+        self.seconds[stage] = seconds
 
 
 def tree(root: int) -> list[int]:
@@ -219,10 +236,8 @@ def judge(workspace: Workspace, plan: Plan) -> dict[str, Any]:
     strong = exact | (table.column("jaccard").to_numpy() >= np.float32(0.8))
     alive = np.ones(plan.count, bool)
     classes = collapse(left, right, exact, alive, chars)
-    elected = elect(classes.left[strong], classes.right[strong], alive, chars)
     kept = alive.copy()
-    kept[elected.dropped] = False
-    kept[classes.others] = False
+    kept[elect(left[strong], right[strong], alive, chars, exact[strong]).dropped] = False
 
     position = np.arange(plan.count)
     number = plan.number(position)
@@ -249,6 +264,7 @@ def judge(workspace: Workspace, plan: Plan) -> dict[str, Any]:
         "recall_by_election": round(float((~(kept[base] & kept[copies])).mean()), 5),
         "kept_per_large_cluster": round(float(kept[big].sum() / max(1, len(np.unique(cluster[big])))), 3),
         "false_removals": int((alone & ~kept).sum()),
+        "exact_copies": int(parked.sum()),
         "exact_copies_kept": int(kept[parked].sum()),
         "removed": int((~kept).sum()),
     }
@@ -260,26 +276,25 @@ def run(count: int, workers: int, folder: Path) -> dict[str, Any]:
         files = generate(workspace, engine, count)
     memory, began, before = Memory(), time.monotonic(), cpu()
     memory.start()
-    seconds: dict[str, float] = {}
+    watch = Watch(memory)
     with Local(workers) as engine:
         tasks = [Task(f"{n:05d}", (f"dedup/sketch/{n:05d}.parquet",), (file,), PARAMS) for n, file in enumerate(files)]
-        sketches = workspace.map(engine, stages.SKETCH, tasks)
-        seconds["sketch"] = time.monotonic() - began
+        sketches = workspace.map(engine, stages.SKETCH, tasks, watch)
         shards = [stages.Shard(file, None, made.files[0]) for file, made in zip(files, sketches, strict=True)]
-        stages.find_edges(workspace, engine, shards, PARAMS)
-    wall = time.monotonic() - began
-    seconds["edges"] = wall - seconds["sketch"]
-    peak = memory.stop()
+        stages.find_edges(workspace, engine, shards, PARAMS, watch)
+    wall, used = time.monotonic() - began, cpu() - before
+    peaks = memory.stop()
     verified = [manifest.summary for manifest in workspace.manifests("dedup/verified")]
     return {
         "documents": count,
         "kernels": kernels.backend(),
         "workers": workers,
-        "text_bytes": sum(file.bytes for file in files),
+        "parquet_bytes": sum(file.bytes for file in files),
         "wall_seconds": round(wall, 1),
-        "cpu_seconds": round(cpu() - before, 1),
-        **{f"{name}_seconds": round(value, 1) for name, value in seconds.items()},
-        "peak_bytes": peak,
+        "cpu_seconds": round(used, 1),
+        **{f"{name}_seconds": round(value, 1) for name, value in watch.seconds.items()},
+        **{f"{name}_peak_bytes": value for name, value in peaks.items()},
+        "peak_bytes": max(peaks.values()),
         "compared": sum(summary["compared"] for summary in verified),
         "in_components": sum(summary["documents"] for summary in verified),
         **judge(workspace, Plan(count)),
@@ -313,7 +328,7 @@ def main() -> None:
         print()
     else:
         for name, value in result.items():
-            print(f"{name:24} {value:,}" if isinstance(value, int | float) else f"{name:24} {value}")
+            print(f"{name:32} {value:,}" if isinstance(value, int | float) else f"{name:32} {value}")
 
 
 if __name__ == "__main__":
