@@ -44,18 +44,18 @@ class Alignment:
     whole: bool
 
 
-def words_of(text: str, limit: int = MOST_WORDS) -> tuple[list[str], list[tuple[int, int]], bool]:
+def words_of(text: str, limit: int = MOST_WORDS, *, fold: bool = True) -> tuple[list[str], list[tuple[int, int]], bool]:
     """Words, their character spans, and whether the text ended before the limit. Each character of a script without
-    spaces is a word."""
+    spaces is a word. `fold`: lower case."""
     words: list[str] = []
     spans: list[tuple[int, int]] = []
     for match in _UNSPACED.finditer(text):
-        word = match.group().strip(_STRIPPED).lower()
+        word = match.group().strip(_STRIPPED)
         if not word:
             continue
         if len(words) == limit:
             return words, spans, False
-        words.append(word)
+        words.append(word.lower() if fold else word)
         spans.append(match.span())
     return words, spans, True
 

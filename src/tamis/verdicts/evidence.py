@@ -10,84 +10,88 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tamis.verdicts.align import words_of
 
 MOST = 500_000
+MOST_NGRAM_WORDS = 50_000
 _SHOWN = 160
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """A place in the clean text: characters `start` to `end`, how often it occurs, and a few words for people."""
+    """A place in the clean or final text: characters `start` to `end`, and a few words for people."""
 
     signal: str
+    state: str
     start: int
     end: int
     text: str
     note: str
 
 
-def evidence(signal: str, clean: str) -> Evidence | None:
-    """The place that says most about a signal; None where no single place does (length, mean word, language)."""
-    finder = _FINDERS.get(signal)
-    if finder is None:
-        n_gram = re.fullmatch(r"repetition\.(top|dup)_(\d+)", signal)
-        if n_gram is None:
-            return None
-        return _repeated(signal, clean[:MOST], int(n_gram[2]), n_gram[1] == "top")
-    return finder(signal, clean[:MOST])
+Place = tuple[int, int, str]  # start, end, note
+Finder = Callable[[str], Place | None]
 
 
-def _repeated(signal: str, text: str, size: int, top: bool) -> Evidence | None:
-    """The n-gram that covers most characters; for `dup` the longest passage that came before."""
-    words, spans, _ = words_of(text)
-    counts: Counter[tuple[str, ...]] = Counter()
-    first: dict[tuple[str, ...], int] = {}
-    covered: dict[tuple[str, ...], int] = {}
-    until: dict[tuple[str, ...], int] = {}
-    for at in range(len(words) - size + 1):
-        gram = tuple(words[at : at + size])
-        first.setdefault(gram, at)
-        if at >= until.get(gram, 0):  # occurrences that overlap themselves count once
-            counts[gram] += 1
-            covered[gram] = covered.get(gram, 0) + sum(map(len, gram))
-            until[gram] = at + size
-    repeated = [gram for gram, count in counts.items() if count > 1]
-    if not repeated:
+def evidence(signal: str, value: Any, clean: str, final: str) -> Evidence | None:
+    """The place that says most about a signal with this value; None where no single place does (length, language)."""
+    state = "final" if signal.startswith("final.") else "clean"
+    text = (final if state == "final" else clean)[:MOST]
+    n_gram = re.fullmatch(r"repetition\.(top|dup)_(\d+)", signal)
+    place: Place | None = None
+    if n_gram is not None:
+        place = _repeated(text, int(n_gram[2]), value if n_gram[1] == "top" else None)
+    elif signal in _FINDERS:
+        place = _FINDERS[signal](text)
+    if place is None:
         return None
-    gram = max(repeated, key=lambda one: (covered[one], -first[one]))
-    start, end = spans[first[gram]][0], spans[first[gram] + size - 1][1]
-    total = sum(map(len, words))
-    note = f'"{" ".join(gram)}" occurs {counts[gram]:,} times and holds {covered[gram] / total:.0%} of the characters'
-    if not top:
-        end = spans[min(len(words), first[gram] + 3 * size) - 1][1]
-    return Evidence(signal, start, end, text[start : min(end, start + _SHOWN)], note)
+    start, end, note = place
+    return Evidence(signal, state, start, end, text[start : min(end, start + _SHOWN)], note)
 
 
-def _repeated_block(separator: str, name: str) -> Callable[[str, str], Evidence | None]:
-    def find(signal: str, text: str) -> Evidence | None:
+def _repeated(text: str, size: int, share: float | None) -> Place | None:
+    """With `share`, the n-gram that occurs most often (the first of several); else the one that covers most."""
+    words, spans, _ = words_of(text, MOST_NGRAM_WORDS, fold=False)
+    grams = [tuple(words[at : at + size]) for at in range(len(words) - size + 1)]
+    counts = Counter(grams)
+    if not grams or counts.most_common(1)[0][1] < 2:
+        return None
+    if share is not None:
+        gram, count = counts.most_common(1)[0]
+        note = f'"{" ".join(gram)}" occurs {count:,} times and holds {share:.0%} of the characters'
+    else:
+        gram, count = max(counts.items(), key=lambda item: (item[1] - 1) * sum(map(len, item[0])))
+        note = f'"{" ".join(gram)}" occurs {count:,} times'
+    first = grams.index(gram)
+    last = min(len(words), first + (3 if share is not None else 1) * size) - 1
+    return spans[first][0], spans[last][1], note
+
+
+def _repeated_block(separator: str, name: str) -> Finder:
+    def find(text: str) -> Place | None:
         blocks = [block.strip() for block in re.split(separator, text)]
         counts = Counter(block for block in blocks if block)
         block, count = max(counts.items(), key=lambda item: ((item[1] - 1) * len(item[0]), item[1]), default=("", 0))
         if count < 2:
             return None
         start = text.find(block)
-        return Evidence(signal, start, start + len(block), block[:_SHOWN], f"this {name} occurs {count:,} times")
+        return start, start + len(block), f"this {name} occurs {count:,} times"
 
     return find
 
 
-def _first_match(pattern: str, name: str) -> Callable[[str, str], Evidence | None]:
+def _first_match(pattern: str, name: str) -> Finder:
     compiled = re.compile(pattern, re.MULTILINE | re.IGNORECASE)
 
-    def find(signal: str, text: str) -> Evidence | None:
+    def find(text: str) -> Place | None:
         found = list(compiled.finditer(text))
         if not found:
             return None
         start = max(0, found[0].start() - 40)
         end = min(len(text), found[0].end() + 80)
-        return Evidence(signal, start, end, text[start:end][:_SHOWN], f"{len(found):,} {name}, here the first")
+        return start, end, f"{len(found):,} {name}, here the first"
 
     return find
 
@@ -95,7 +99,7 @@ def _first_match(pattern: str, name: str) -> Callable[[str, str], Evidence | Non
 _LINE = _repeated_block(r"\n", "line")
 _PARAGRAPH = _repeated_block(r"\n{2,}", "paragraph")
 _ELLIPSIS = r"\.\.\.|…"
-_FINDERS: dict[str, Callable[[str, str], Evidence | None]] = {
+_FINDERS: dict[str, Finder] = {
     "repetition.dup_lines": _LINE,
     "repetition.dup_line_chars": _LINE,
     "final.dup_line_chars": _LINE,

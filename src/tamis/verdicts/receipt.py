@@ -142,10 +142,9 @@ def receipt(reader: Reader, key: str, *, signals: Mapping[str, pa.DataType] | No
     document = read_row(reader.documents(found.shard), found.row)
     verdict = read_row(reader.verdicts(found.shard), found.row)
     known = _row(reader, found, _groups(rules))
-    lines = _lines(rules, known, verdict["reasons"])
+    lines = _lines(rules, known, document["text"] is not None)
     texts = _Texts(reader)
     edits = texts.edits(found)
-    clean = texts.clean(found, document["text"])
     wrong = [line.name for line in lines if line.verdict in (DROP, WOULD_DROP)]
     stated = [name for name in verdict["reasons"] if name in rules.names]
     duplicate, nearest = _rivals(reader, found, verdict, texts, document["text"])
@@ -172,7 +171,7 @@ def receipt(reader: Reader, key: str, *, signals: Mapping[str, pa.DataType] | No
         rules=lines,
         duplicate=duplicate,
         nearest=nearest,
-        evidence=_evidence(lines, clean),
+        evidence=_evidence(lines, texts.clean(found, document["text"]), texts.final(found, document["text"])),
         to_keep=_to_keep(reader, found, lines, verdict, signals),
         stale=document["text"] is not None and sorted(wrong) != sorted(stated),
     )
@@ -211,8 +210,9 @@ def _plain(known: Mapping[str, pa.ChunkedArray], name: str) -> Any:
     return known[name][0].as_py() if name in known else None
 
 
-def _lines(rules: RuleSet, known: Mapping[str, pa.ChunkedArray], reasons: Sequence[str]) -> tuple[RuleLine, ...]:
-    """Every rule with its verdict; the first that fired is DROP, later ones would drop."""
+def _lines(rules: RuleSet, known: Mapping[str, pa.ChunkedArray], measured: bool) -> tuple[RuleLine, ...]:
+    """Every rule with its verdict; the first that fired is DROP, later ones would drop. A document without text is
+    not `measured`."""
     asked = {}
     for number, rule in enumerate(rules):
         if all(name in known for name in rule.columns):
@@ -221,13 +221,13 @@ def _lines(rules: RuleSet, known: Mapping[str, pa.ChunkedArray], reasons: Sequen
                 asked[f"scope_{number}"] = rule.scope.query
     answers = values(asked, known)[0] if known and asked else {}
     lines = []
-    dropped = bool(reasons) and reasons[0] not in rules.names  # by extraction: no rule fired first
+    dropped = False
     for number, rule in enumerate(rules):
         holds, inside = answers.get(f"where_{number}"), answers.get(f"scope_{number}", True)
-        if not inside:
-            verdict = OUT_OF_SCOPE
-        elif holds is None:
+        if not measured or (holds is None and inside):
             verdict = NOT_MEASURED
+        elif not inside:
+            verdict = OUT_OF_SCOPE
         elif holds:
             verdict = PASS
         else:
@@ -371,13 +371,17 @@ def _rival(reader: Reader, edge: Mapping[str, Any]) -> Rival:
     return Rival(names["id"], names["url"], gid, kept, edge["kind"], *measures)
 
 
-def _evidence(lines: Sequence[RuleLine], clean: str) -> tuple[Evidence, ...]:
-    """One place for each rule that fired, where there is one to point at, each place once."""
+def _evidence(lines: Sequence[RuleLine], clean: str, final: str) -> tuple[Evidence, ...]:
+    """One place for each rule that fired, where there is one to point at, each place once, and of the duplicate
+    n-grams the first rule's only: the longer ones lie in the same passages."""
     found: dict[tuple[int, int], Evidence] = {}
     for line in lines:
         if line.verdict in (DROP, WOULD_DROP):
-            for signal in line.signals:
-                if (one := evidence(signal, clean)) is not None:
+            for signal, value in zip(line.signals, line.found, strict=True):
+                n_gram = signal.startswith("repetition.dup_") and signal[-1].isdigit()
+                if n_gram and any(one.signal.startswith("repetition.dup_") for one in found.values()):
+                    continue
+                if (one := evidence(signal, value, clean, final)) is not None:
                     found.setdefault((one.start, one.end), one)
     return tuple(found.values())
 

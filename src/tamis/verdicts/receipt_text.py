@@ -29,13 +29,13 @@ def render(found: Receipt) -> str:
     for one in found.evidence:
         lines += _pairs([("evidence", f"{one.signal}: {printable(one.note, 160)}")])
         lines.append(
-            f'          characters {one.start:,}-{one.end:,} of the clean text: "{printable(one.text, WIDTH)}"'
+            f'          characters {one.start:,}-{one.end:,} of the {one.state} text: "{printable(one.text, WIDTH)}"'
         )
     if found.duplicate:
         lines += _aligned(found.duplicate)
     lines += _changes(found)
     if found.to_keep:
-        lines += _pairs([("to keep", _to_keep(found.to_keep))])
+        lines += _to_keep(found.to_keep)
     return "\n".join(lines) + "\n"
 
 
@@ -81,6 +81,8 @@ def _recipe(found: Receipt) -> str:
 
 
 def _rules(found: Receipt) -> list[str]:
+    if found.rules and all(line.verdict == NOT_MEASURED for line in found.rules):
+        return _pairs([("rules", f"none of {len(found.rules)} was evaluated: there is nothing to measure")])
     rows = [["rule", "signal", "value", "limit", "verdict"]]
     for line in found.rules:
         values = ", ".join(
@@ -160,13 +162,13 @@ def _changes(found: Receipt) -> list[str]:
     return lines
 
 
-def _to_keep(keep: ToKeep) -> str:
+def _to_keep(keep: ToKeep) -> list[str]:
     if not keep.settings:
-        return keep.why
+        return _pairs([("to keep", keep.why)])
     wanted = " and ".join(f"{name} off" if text == "off" else text for name, text in keep.settings.items())
     changes = " ".join(f"{name}={_quoted(text)}" for name, text in keep.settings.items())
     effect = f"returns {keep.returns:,} documents" if keep.works else f"not enough: {keep.why}"
-    return f"{printable(wanted)}: {effect} (tamis what-if {printable(changes)})"
+    return _pairs([("to keep", f"{printable(wanted)}: {effect}"), ("", f"tamis what-if {printable(changes)}")])
 
 
 def _quoted(text: str) -> str:
