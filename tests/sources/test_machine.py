@@ -87,7 +87,15 @@ def test_files_that_do_not_parse_give_no_page(source: bytes, tmp_path: Path) -> 
 
 
 def test_prose() -> None:
-    text = "First <line>\ngoes on.\n\nTitle\n=====\n\n>>> 1 < 2\nTrue\n\n- one\n- `two`\n\n## Head\nText\n\n    code & more"
+    blocks = [
+        "First <line>\ngoes on.",
+        "Title\n=====",
+        ">>> 1 < 2\nTrue",
+        "- one\n- `two`",
+        "## Head\nText",
+        "    code & more",
+    ]
+    text = "\n\n".join(blocks)
     assert prose(text).split("\n", 2)[0] == "<p>First &lt;line&gt;"
     for part in (
         "<h3>Title</h3>",

@@ -116,7 +116,7 @@ def test_files_behind_http(server: str, tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
     found = all_items(SourceSpec("s", [f"{server}/a.warc.gz", f"{server}/b.jsonl"]), 50)
     assert [i.payload for i in found if isinstance(i, Record)] == [b"<p>Hello."] * 3 + [b"one", b"two"]
-    assert [i.locator for i in found if isinstance(i, Record)][0] == "a.warc.gz#0"
+    assert next(i.locator for i in found if isinstance(i, Record)) == "a.warc.gz#0"
 
 
 def test_files_in_an_object_store() -> None:

@@ -213,17 +213,22 @@ def _brotli(body: bytes, limit: int) -> tuple[bytes, str | None] | None:
         import brotli  # type: ignore[import-untyped, import-not-found, unused-ignore]
     except ImportError:
         return None
+    if not hasattr(brotli.Decompressor, "can_accept_more_data"):
+        return None  # before 1.2 nothing bounds what a hostile stream expands to
     if _SNIFF.match(body[:4096]):
         return body, None  # stored decoded, header left in place
     decoder = brotli.Decompressor()
-    parts, size = [], 0
+    parts, size, data = [], 0, body
     try:
-        for start in range(0, len(body), 1024):
-            part = decoder.process(body[start : start + 1024])
+        while not decoder.is_finished():
+            part = decoder.process(data, output_buffer_limit=1 << 20)
             parts.append(part)
             size += len(part)
+            data = b""
             if size > limit:
                 return b"", "too_large"
+            if not part and decoder.can_accept_more_data():
+                break
     except brotli.error:
         return b"".join(parts), "damaged"
     return b"".join(parts), None if decoder.is_finished() else "damaged"

@@ -46,7 +46,13 @@ def plan(spec: SourceSpec, split_bytes: int = SPLIT_BYTES) -> list[Split]:
         raise SourceError(f"source {spec.name}: unknown format {spec.format!r}; known are {', '.join(FORMATS)}")
     splits: list[Split] = []
     small: list[tuple[str, str, str, int]] = []
+    checked = False
     for path, relative, size, format in _files(spec):
+        if format == "jsonl" and (is_local(path) or not checked):
+            # Of remote files only the first: a look at each would cost a round trip.
+            with opened(path, spec.options.get("storage")) as file:
+                _check_first_line(file, path, spec.options)
+            checked = True
         if format in ("text", "html"):
             small.append((path, relative, format, size))
             continue
@@ -155,9 +161,6 @@ def _cuts(
         with opened(path, storage) as file:
             return _row_groups(parquet.groups(file, path, options), size, split_bytes)
     starts = [0]
-    if format == "jsonl":
-        with opened(path, storage) as file:
-            _check_first_line(file, path, options)
     if size > split_bytes:
         with opened(path, storage) as file:
             kind = compression_of(file.read(8))

@@ -23,6 +23,7 @@ from tamis.sources.records import SourceError
 
 CHUNK = 1 << 20
 _SALVAGE_STEP = 64
+_LONG = 1 << 18
 
 SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".xz": "xz", ".bz2": "bzip2", ".lz4": "lz4"}
 _MAGIC = {
@@ -139,7 +140,16 @@ class Stream:
         if not piece:
             return False
         self._filled += len(piece)
-        self.buffer = piece if self.head >= len(self.buffer) else self.buffer[self.head :] + piece
+        have = len(self.buffer) - self.head
+        if have > _LONG:
+            # Grow by as much as is there, or a long record would be copied once for every piece.
+            parts, size = [piece], len(piece)
+            while size < have and self.fault is None and (more := self._piece()):
+                self._filled += len(more)
+                size += len(more)
+                parts.append(more)
+            piece = b"".join(parts)
+        self.buffer = self.buffer[self.head :] + piece if have else piece
         self.head = 0
         return True
 

@@ -20,7 +20,8 @@ from tamis.sources.streams import Members, Stream
 
 HEADER_BYTES = 1 << 20
 _WINDOW = 1 << 16
-_NEXT = re.compile(rb"\r?\n(?=WARC/\d\.\d{1,2}[ \t]*\r?\n)")
+# The next header: at the start of a line, or, where damage took the line end before it, with a field behind it.
+_NEXT = re.compile(rb"\r?\n(?=WARC/\d\.\d{1,2}[ \t]*\r?\n)|(?=WARC/\d\.\d{1,2}\r\n[A-Za-z][\w-]{1,60}: )")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?Z)?\Z")
 
 
