@@ -89,7 +89,7 @@ def test_the_sample_is_short_whole_characters_and_skips_noise() -> None:
     ],
 )
 def test_scripts(text: str, script: str) -> None:
-    assert language.dominant_script(text) == script
+    assert language.dominant_scripts(["", text, "1"]) == [None, script, None]
 
 
 def test_real_pages_in_nine_languages(data_dir) -> None:

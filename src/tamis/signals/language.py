@@ -13,7 +13,7 @@ drops it. Only a document without text is null.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,7 @@ RENAMED = {"als": "gsw", "bh": "bih", "eml": "egl", "sh": "hbs"}
 # mark syllables with a dot.
 UNSPACED = frozenset(("zh", "wuu", "yue", "ja", "th", "lo", "km", "my", "bo", "dz"))
 
+_TOP = 0x33480
 # ISO 15924 script of letters by code point: first code point of a range and what begins there ("" for none known).
 _RANGES: tuple[tuple[int, str], ...] = (
     (0x0000, ""), (0x0041, "Latn"), (0x005B, ""), (0x0061, "Latn"), (0x007B, ""), (0x00AA, "Latn"), (0x00AB, ""),
@@ -53,26 +54,32 @@ _RANGES: tuple[tuple[int, str], ...] = (
     (0xA9E0, "Mymr"), (0xAA00, ""), (0xAB30, "Latn"), (0xAB70, "Cher"), (0xABC0, ""), (0xAC00, "Hang"),
     (0xD800, ""), (0xF900, "Hani"), (0xFB00, "Latn"), (0xFB13, "Armn"), (0xFB1D, "Hebr"), (0xFB50, "Arab"),
     (0xFE00, ""), (0xFE70, "Arab"), (0xFEFF, ""), (0xFF21, "Latn"), (0xFF3B, ""), (0xFF41, "Latn"), (0xFF5B, ""),
-    (0xFF66, "Kana"), (0xFFA0, "Hang"), (0xFFDD, ""), (0x20000, "Hani"), (0x33480, ""),
+    (0xFF66, "Kana"), (0xFFA0, "Hang"), (0xFFDD, ""), (0x20000, "Hani"), (_TOP, ""),
 )  # fmt: skip
-_STARTS = np.array([start for start, _ in _RANGES], np.uint32)
-_NAMES = sorted({name for _, name in _RANGES})
-_KINDS = np.array([_NAMES.index(name) for _, name in _RANGES], np.intp)
+_NAMES = sorted({"Jpan", *(name for _, name in _RANGES)})
+_NONE, _HANI, _KANA, _HANG, _JPAN = (_NAMES.index(name) for name in ("", "Hani", "Kana", "Hang", "Jpan"))
 
 
 def compute(batch: Batch, options: Options) -> dict[str, pa.Array]:
     """See the columns below."""
     data, offsets = buffers(batch.clean)
-    rows = [
-        _judge(sample(data[start:stop])) if known else _NOTHING
-        for start, stop, known in zip(offsets[:-1].tolist(), offsets[1:].tolist(), batch.valid, strict=True)
-    ]
-    columns = list(zip(*rows, strict=True)) or [()] * len(GROUP.columns)
+    spans = zip(offsets[:-1].tolist(), offsets[1:].tolist(), batch.valid.tolist(), strict=True)
+    samples = [sample(data[start:stop]) if known else None for start, stop, known in spans]
+    scripts = dominant_scripts([text or "" for text in samples])
+    out: list[list[Any]] = [[] for _ in range(6)]
+    for text, script in zip(samples, scripts, strict=True):
+        if text is None:
+            found: list[Any] = []
+        elif script is None:
+            found = [UNDETERMINED, 0.0]
+        else:
+            # the model saw little text in capitals
+            found = [part for pair in predict(text.lower() if text.isupper() else text) for part in pair]
+        for i, column in enumerate(out):
+            column.append(found[i] if i < len(found) else None)
+    spaced = [None if code is None else code not in UNSPACED for code in out[0]]
+    columns = [*out, scripts, spaced]
     return {c.name: pa.array(values, c.type) for c, values in zip(GROUP.columns, columns, strict=True)}
-
-
-Row = tuple[str | None, float | None, str | None, float | None, str | None, float | None, str | None, bool | None]
-_NOTHING: Row = (None,) * 8
 
 
 def sample(document: Bytes) -> str:
@@ -117,20 +124,6 @@ def _fold(data: bytes) -> str:
 _MARKS = ".,;:!?()[]\"'-*"
 
 
-def _judge(text: str) -> Row:
-    """The row of a document from its sample."""
-    script = dominant_script(text)
-    if script is None:
-        return (UNDETERMINED, 0.0, None, None, None, None, None, True)
-    if text.isupper():
-        text = text.lower()  # the model saw little text in capitals
-    found = predict(text)
-    flat: list[Any] = [value for pair in found for value in pair]
-    flat += [None] * (6 - len(flat))
-    code = found[0][0]
-    return (*flat, script, code not in UNSPACED)
-
-
 def predict(text: str) -> list[tuple[str, float]]:
     """Up to three (language, score), best first. The text must be one line; scores are in [0, 1]."""
     pairs = _model().predict(text + "\n", ALTERNATIVES, 0.0, "strict")
@@ -157,39 +150,39 @@ def _model() -> Any:
     return import_module("fasttext").load_model(str(path)).f
 
 
-def dominant_script(text: str) -> str | None:
-    """ISO 15924 code of the script of most letters, None without letters.
+def dominant_scripts(texts: Sequence[str]) -> list[str | None]:
+    """ISO 15924 code of the script of most letters of each text, None without letters.
 
-    A Han, kana or Hangul character counts as three letters, about what it says.
-    Han with at least one kana in ten of them is `Jpan`; kana alone too. Scripts beyond the table count as `Zyyy`.
+    A Han, kana or Hangul character counts as three letters, about what it says. Han with at least one kana in ten of
+    them is `Jpan`; kana alone too. Letters of scripts beyond the table are `Zyyy`.
 
-    >>> dominant_script("漢字かな交じり文"), dominant_script("汉字 abc"), dominant_script("12 + 3")
-    ('Jpan', 'Hani', None)
+    >>> dominant_scripts(["漢字かな交じり文", "汉字 abc", "12 + 3"])
+    ['Jpan', 'Hani', None]
     """
-    if text.isascii():
-        return "Latn" if _LATIN.search(text) else None
-    counts = _script_counts(text)
-    # a Han character or a Hangul syllable says as much as three letters
-    for wide in ("Hani", "Kana", "Hang"):
-        counts[_NAMES.index(wide)] *= 3
-    kana, han = counts[_NAMES.index("Kana")], counts[_NAMES.index("Hani")]
-    if kana * 10 >= kana + han > 0:
-        counts[_NAMES.index("Kana")] += han
-        counts[_NAMES.index("Hani")] = 0
-    counts[_NAMES.index("")] = 0
-    if not counts.any():
-        return "Zyyy" if any(c.isalpha() for c in text) else None
-    name = _NAMES[int(np.argmax(counts))]
-    return "Jpan" if name == "Kana" else name
+    sizes = np.array([len(text) for text in texts], np.int64)
+    points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+    kinds = _kinds()[np.minimum(points, _TOP)].astype(np.int64)
+    kinds += np.repeat(np.arange(len(texts)) * len(_NAMES), sizes)
+    counts = np.bincount(kinds, minlength=len(texts) * len(_NAMES)).reshape(len(texts), len(_NAMES))
+    counts[:, [_HANI, _KANA, _HANG]] *= 3
+    counts[:, _NONE] = 0
+    japanese = (counts[:, _KANA] > 0) & (counts[:, _KANA] * 10 >= counts[:, _KANA] + counts[:, _HANI])
+    counts[japanese, _JPAN] = counts[japanese, _KANA] + counts[japanese, _HANI]
+    counts[japanese, _HANI] = 0
+    counts[:, _KANA] = 0
+    best = counts.argmax(axis=1)
+    return [
+        _NAMES[kind] if counts[i, kind] else ("Zyyy" if any(map(str.isalpha, texts[i])) else None)
+        for i, kind in enumerate(best.tolist())
+    ]
 
 
-_LATIN = re.compile("[A-Za-z]")
-
-
-def _script_counts(text: str) -> npt.NDArray[np.int64]:
-    points = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
-    kinds = _KINDS[np.searchsorted(_STARTS, points, side="right") - 1]
-    return np.bincount(kinds, minlength=len(_NAMES))
+@cache
+def _kinds() -> npt.NDArray[np.uint8]:
+    """Index into `_NAMES` of every code point up to `_TOP` (200 KB)."""
+    starts = [start for start, _ in _RANGES]
+    lengths = np.diff([*starts, _TOP + 1])
+    return np.repeat(np.array([_NAMES.index(name) for _, name in _RANGES], np.uint8), lengths)
 
 
 _MODEL = "fastText lid.176.ftz (Joulin et al. 2016)"

@@ -61,9 +61,7 @@ C4 = SignalGroup(
     compute=compute_c4,
     description="What C4's line filter meets in the clean text.",
     columns=(
-        Column(
-            "lorem_ipsum", INT, "lines", 'lines with "lorem ipsum" that pass the rules before', C4_SOURCE
-        ),
+        Column("lorem_ipsum", INT, "lines", 'lines with "lorem ipsum" that pass the rules before', C4_SOURCE),
         Column("curly", INT, "lines", "lines with {, that pass the rules before", C4_SOURCE),
         Column("citations", INT, "marks", "[1], [edit], [citation needed] in lines that stay", C4_SOURCE),
         *_columns(C4_SOURCE),
