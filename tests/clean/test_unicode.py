@@ -62,6 +62,9 @@ def test_every_removed_code_point_is_flagged_by_the_screen() -> None:
     marks = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and subject._MARKS.match(chr(c))]
     flags = kernels.screen(array(marks))
     assert [hex(ord(m)) for m, f in zip(marks, flags, strict=True) if not f & kernels.CONTROLS] == []
+    between = array([f"a{m}b" for m in marks])
+    kept = [hex(ord(m)) for m, edits in zip(marks, subject.mark_edits(between).to_pylist(), strict=True) if not edits]
+    assert kept == []
 
 
 @pytest.mark.parametrize(

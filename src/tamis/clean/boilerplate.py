@@ -17,7 +17,7 @@ import pyarrow as pa
 import yaml
 
 from tamis import kernels
-from tamis.clean.edits import from_lists
+from tamis.clean.edits import from_lists, text_buffers
 from tamis.clean.removal import line_spans, read_lines
 
 _RUN = 3  # weak labels on so many successive lines are a menu
@@ -43,6 +43,7 @@ class _Rules(NamedTuple):
     weak_rule: npt.NDArray[np.int64]
     labels: frozenset[str]  # lower case, of both kinds
     openings: frozenset[str]  # their first words
+    heads: npt.NDArray[np.bool_]  # (65536,) the first two bytes, letters in lower case, of lines that may be bars
 
 
 @functools.cache
@@ -65,7 +66,21 @@ def _rules() -> _Rules:
         *_hashes(content["weak"], names),
         labels,
         frozenset(label.split()[0] for label in labels),
+        _heads(labels),
     )
+
+
+def _heads(labels: frozenset[str]) -> npt.NDArray[np.bool_]:
+    """Beginnings of labels, and of what may stand before them but for "|", with which the rows of tables begin."""
+    heads = np.zeros((256, 256), bool)
+    for label in labels:
+        for form in (label, label.capitalize()):
+            first, second = (form.encode() + b"  ")[:2]
+            heads[first | 0x20 * (first < 0x80), second | 0x20 * (second < 0x80)] = True
+    for edge in set(_EDGES) - {"|"}:
+        first = edge.encode()[0]
+        heads[first | 0x20 * (first < 0x80)] = True
+    return heads.ravel()
 
 
 def _hashes(
@@ -168,6 +183,11 @@ def _by_bar(
     separated = table["phrases"] >> np.uint64(len(rules.phrases)) != 0
     small = (table["chars"] <= _BAR_CHARS) & (table["words"] <= _BAR_WORDS)
     candidates = np.flatnonzero(separated & small & (rule < 0))
+    offsets, data = text_buffers(text)
+    at = offsets[table["document"][candidates]] + table["start"][candidates]
+    head = (data[at].astype(np.int64) << 8) | data[np.minimum(at + 1, len(data) - 1)]
+    head |= np.where(head < 0x8000, 0x2000, 0) | np.where(head & 0x80 == 0, 0x20, 0)
+    candidates = candidates[rules.heads[head]]
     if len(candidates) == 0:
         return
     navigation = rules.names.index("boilerplate.navigation")

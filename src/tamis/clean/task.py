@@ -15,6 +15,9 @@ from tamis.documents import BATCH_BYTES, DOCUMENTS, LOSSES, ParquetShard, docume
 from tamis.engine import Context, Died, Hung
 from tamis.sources import Loss, Record, Split, read
 
+# Part of the stage's key.
+DOCUMENTS_VERSION = 1
+
 ALONE_SECONDS = 60.0
 
 

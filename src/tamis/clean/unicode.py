@@ -13,6 +13,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tamis import kernels
@@ -162,36 +163,78 @@ def _rule(old: str, new: str) -> str:
 def mark_edits(text: pa.LargeStringArray) -> pa.ListArray:
     """Edits that remove invisible characters; a form feed inside a line becomes a line break."""
     columns: tuple[list[Any], ...] = ([], [], [], [], [])
-    flagged = np.flatnonzero(kernels.screen(text) & kernels.CONTROLS).tolist()
-    for row in flagged:
-        document: str = text[row].as_py()
-        flags = {i for m in _FLAG_TAGS.finditer(document) for i in range(m.start(), m.end())}
-        position = offset = 0
-        for match in _MARKS.finditer(document):
-            for start, end, new, rule in _removals(document, match.start(), match.end(), flags):
-                offset += len(document[position:start].encode())
-                size = len(document[start:end].encode())
-                _append(columns, row, offset, offset + size, new, rule)
-                position, offset = end, offset + size
+    offsets, data = text_buffers(text)
+    for row in np.flatnonzero(kernels.screen(text) & kernels.CONTROLS).tolist():
+        document = data[offsets[row] : offsets[row + 1]].tobytes()
+        done = 0
+        for at in _candidates(document):
+            if at < done:
+                continue
+            # Nothing beyond the line decides: a line break is a neighbour like the text's end.
+            start, end = document.rfind(b"\n", 0, at) + 1, document.find(b"\n", at)
+            done = len(document) if end < 0 else end
+            for low, high, new, rule in _line_marks(document[start:done].decode()):
+                _append(columns, row, start + low, start + high, new, rule)
     return from_lists(len(text), *columns)
 
 
-def _removals(document: str, start: int, end: int, flags: set[int]) -> list[tuple[int, int, str, str]]:
+@functools.cache
+def _leads() -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """(first bytes with which a mark can begin, bool (256,); first two bytes, bool (65536,), with 0 for ASCII)."""
+    lead, pair = np.zeros(1 << 8, bool), np.zeros(1 << 16, bool)
+    noncharacters = range(0x1FFFE, 0x110000, 0x10000)  # the second of each pair begins with the same bytes
+    for code in (*range(0xD800), *range(0xE000, 0x10000), *noncharacters, *range(0xE0000, 0xE0080)):
+        if _MARKS.match(chr(code)):
+            first, second = (chr(code).encode() + b"\0")[:2]
+            lead[first] = pair[first << 8 | second] = True
+    return lead, pair
+
+
+def _candidates(document: bytes) -> list[int]:
+    """Where marks could begin, judged by their first two bytes."""
+    data = np.frombuffer(document + b"\0", np.uint8)
+    lead, pair = _leads()
+    at = np.flatnonzero(lead[data[:-1]])
+    if len(at) == 0:
+        return []
+    pairs = data[at].astype(np.uint16) << np.uint16(8) | np.where(data[at] < 0x80, 0, data[at + 1])
+    at, pairs = at[pair[pairs]], pairs[pair[pairs]]
+    # Most of U+2000-203F are quotation marks and dashes.
+    third = data[np.minimum(at + 2, len(data) - 1)]
+    made: list[int] = at[(pairs != 0xE280) | (third < 0x90) | (third >= 0xAA) & (third < 0xAF)].tolist()
+    return made
+
+
+def _line_marks(line: str) -> list[tuple[int, int, str, str]]:
+    """(start, end in bytes, replacement, rule) of what goes from one line."""
+    flags = {i for m in _FLAG_TAGS.finditer(line) for i in range(m.start(), m.end())}
+    made = []
+    position = offset = 0
+    for match in _MARKS.finditer(line):
+        for start, end, new, rule in _removals(line, match.start(), match.end(), flags):
+            offset += len(line[position:start].encode())
+            size = len(line[start:end].encode())
+            made.append((offset, offset + size, new, rule))
+            position, offset = end, offset + size
+    return made
+
+
+def _removals(line: str, start: int, end: int, flags: set[int]) -> list[tuple[int, int, str, str]]:
     """The characters of one run of marks that go, as runs of one rule."""
-    left = document[start - 1] if start else ""
-    right = document[end : end + 1]
+    left = line[start - 1] if start else ""
+    right = line[end : end + 1]
     if right and (unicodedata.combining(right) or "\u1160" <= right <= "\u11ff"):
         return []  # without the mark the next character would join the one before: no longer NFC
     made: list[tuple[int, int, str, str]] = []
     for at in range(start, end):
-        mark = document[at]
+        mark = line[at]
         if at in flags or _meaningful(mark, left, right):
             continue
         if _IS_BIDI.match(mark):
             rule = "unicode.bidi"
         else:
             rule = "unicode.zero_width" if _IS_ZERO_WIDTH.match(mark) else "unicode.control"
-        breaks = mark == "\f" and left not in ("", "\n") and right not in ("", "\n")
+        breaks = mark == "\f" and bool(left and right)
         if made and made[-1][1] == at and made[-1][3] == rule and not breaks and not made[-1][2]:
             made[-1] = (made[-1][0], at + 1, "", rule)
         else:

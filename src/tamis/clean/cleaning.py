@@ -1,0 +1,125 @@
+"""From extracted text to edits: the group `clean`, and the trims that a recipe's presets ask for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tamis.clean.boilerplate import boilerplate_edits
+from tamis.clean.edits import apply_edits, merge, nothing, rebase
+from tamis.clean.lines import TrimName, trims
+from tamis.clean.unicode import unicode_edits
+from tamis.documents import EDITS, ParquetShard, read_batches, read_table
+from tamis.engine import Context
+
+# Parts of the stages' keys.
+EDITS_VERSION = 1
+TRIMS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CleanOptions:
+    """Which repairs the edit group `clean` holds."""
+
+    unicode: bool = True
+    boilerplate: bool = True
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> CleanOptions:
+        """From the recipe's section clean; other keys are not read."""
+        return cls(bool(params.get("unicode", True)), bool(params.get("boilerplate", True)))
+
+
+def clean_edits(
+    text: pa.LargeStringArray,
+    options: CleanOptions = CleanOptions(),
+) -> pa.ListArray:
+    """The edits of extracted text (no nulls) that make it clean: Unicode repair, then boilerplate lines.
+
+    One list of documents.EDIT per document. Memory: a few times the batch.
+    """
+    edits = unicode_edits(text) if options.unicode else nothing(len(text))
+    if options.boilerplate:
+        edits = merge(edits, rebase(boilerplate_edits(apply_edits(text, edits)), edits))
+    return edits
+
+
+def edits_task(context: Context, params: Mapping[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
+    """inputs: documents of a shard; outputs: its edits of the group `clean`, a row per document.
+
+    `params`: the recipe's section clean (`unicode`, `boilerplate`). Documents with null text have no edits.
+    Memory: one row group of text and a few batches.
+
+    Returns {"in", "out" (documents), "reasons": {}, "edits": {"clean": {rule: count}}, "edited", "bytes"}.
+    """
+    options = CleanOptions.from_params(params)
+    counts: Counter[str] = Counter()
+    documents = edited = size = 0
+    with ParquetShard(outputs[0], EDITS) as shard:
+        for batch in read_batches(inputs[0], ["text"]):
+            text = _without_nulls(batch.column("text"))
+            edits = clean_edits(text, options)
+            shard.write(pa.RecordBatch.from_arrays([edits], schema=EDITS))
+            counts.update(edits.flatten().field("rule").to_pylist())
+            documents += batch.num_rows
+            edited += int(np.count_nonzero(np.diff(edits.offsets.to_numpy())))
+            size += text.nbytes
+            context.advance(batch.num_rows)
+    return {
+        "in": documents,
+        "out": documents,
+        "reasons": {},
+        "edits": {"clean": dict(sorted(counts.items()))},
+        "edited": edited,
+        "bytes": size,
+    }
+
+
+def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
+    """inputs: documents and clean edits of a shard; outputs: the edits of each trim, a row per document.
+
+    `params`: {"trims": names}. The edits are in coordinates of the extracted text; the final text is that with
+    `merge(clean, trim)` applied. Memory: one row group of text, the shard's clean edits.
+
+    Returns {"in", "out" (documents), "reasons": {}, "edits": {trim: {rule: count}}}.
+    """
+    names: list[TrimName] = list(params["trims"])
+    if len(outputs) != len(names):
+        raise ValueError(f"{len(outputs)} outputs for {len(names)} trims")
+    clean = read_table(inputs[1], ["edits"]).column("edits").combine_chunks()
+    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    documents = 0
+    with ExitStack() as stack:
+        shards = {
+            name: stack.enter_context(ParquetShard(path, EDITS)) for name, path in zip(names, outputs, strict=True)
+        }
+        for batch in read_batches(inputs[0], ["text"]):
+            edits = _one(clean.slice(documents, batch.num_rows))
+            text = apply_edits(_without_nulls(batch.column("text")), edits)
+            for name, (late, _) in trims(names, text).items():
+                made = rebase(late, edits)
+                shards[name].write(pa.RecordBatch.from_arrays([made], schema=EDITS))
+                counts[name].update(made.flatten().field("rule").to_pylist())
+            documents += batch.num_rows
+            context.advance(batch.num_rows)
+    return {
+        "in": documents,
+        "out": documents,
+        "reasons": {},
+        "edits": {name: dict(sorted(rules.items())) for name, rules in counts.items()},
+    }
+
+
+def _one(edits: pa.ListArray | pa.ChunkedArray) -> pa.ListArray:
+    return pa.concat_arrays(edits.chunks) if isinstance(edits, pa.ChunkedArray) else edits
+
+
+def _without_nulls(text: pa.LargeStringArray) -> pa.LargeStringArray:
+    return text.fill_null("") if text.null_count else text
