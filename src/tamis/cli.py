@@ -198,8 +198,8 @@ def what_if(
 
     Example: `tamis what-if top_2='repetition.top_2 <= 0.31' short=off`
     """
-    from tamis.corpora import Corpus
     from tamis import running
+    from tamis.corpora import Corpus
     from tamis.verdicts import what_if as asking
     from tamis.verdicts import what_if_text
     from tamis.workspace import Workspace

@@ -15,6 +15,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from tamis.clean import cleaning
 from tamis.clean import task as clean_task
 from tamis.corpora import Corpus, final_group, lines_groups
 from tamis.corpus import kept, mixture, shards, shuffle, tokenise, tokenizer
@@ -47,6 +48,18 @@ class Reading:
     @property
     def name(self) -> str:
         return f"{self.number:05d}"
+
+
+@dataclass(frozen=True)
+class Edits:
+    """The edit files of one shard: `clean`, then one per line filter of the recipe."""
+
+    clean: File
+    trims: tuple[File, ...] = ()
+
+    @property
+    def all(self) -> tuple[File, ...]:
+        return (self.clean, *self.trims)
 
 
 @dataclass(frozen=True)
@@ -163,23 +176,24 @@ class Pipeline:
             self.work.forget(stage, [task.name for task in tasks])
         return self.work.map(self.engine, self._documents_stage, tasks, self.progress)
 
-    def clean(self, documents: Sequence[Manifest]) -> list[Manifest]:
-        """Edits of every shard: files[0] is `clean`, then one per line filter that the rules ask for."""
-        clean = self.recipe.clean
-        stage = Stage("edits", clean_task.edits_task, clean_task.EDITS_VERSION, ("ftfy",))
-        params = {"unicode": clean.unicode, "boilerplate": clean.boilerplate, "trims": list(self.rules.trims)}
-        tasks = [
-            Task(
-                shard.task,
-                tuple(f"edits/{group}/{shard.task}.parquet" for group in ("clean", *self.rules.trims)),
-                (shard.files[0],),
-                params,
-            )
-            for shard in documents
-        ]
-        return self.work.map(self.engine, stage, tasks, self.progress)
+    def clean(self, documents: Sequence[Manifest]) -> list[Edits]:
+        """Edits of every shard. A line filter is a stage of its own, for it belongs to the rules, not to the text."""
+        params = self.recipe.clean.model_dump(mode="json", include={"unicode", "boilerplate"})
+        stage = Stage("edits/clean", cleaning.edits_task, cleaning.EDITS_VERSION, ("ftfy",))
+        tasks = [Task(m.task, (f"edits/clean/{m.task}.parquet",), (m.files[0],), params) for m in documents]
+        cleaned = self.work.map(self.engine, stage, tasks, self.progress)
+        edits = [Edits(manifest.files[0]) for manifest in cleaned]
+        for trim in self.rules.trims:
+            stage = Stage(f"edits/{trim}", cleaning.trims_task, cleaning.TRIMS_VERSION)
+            tasks = [
+                Task(m.task, (f"edits/{trim}/{m.task}.parquet",), (m.files[0], e.clean), {"trims": [trim]})
+                for m, e in zip(documents, edits, strict=True)
+            ]
+            trimmed = self.work.map(self.engine, stage, tasks, self.progress)
+            edits = [Edits(e.clean, (*e.trims, m.files[0])) for e, m in zip(edits, trimmed, strict=True)]
+        return edits
 
-    def measure(self, documents: Sequence[Manifest], edits: Sequence[Manifest]) -> list[dict[str, File]]:
+    def measure(self, documents: Sequence[Manifest], edits: Sequence[Edits]) -> list[dict[str, File]]:
         """Signal files of every shard by group. What depends on the recipe's line filters is a stage of its own, so
         that a preset with other filters measures only that."""
         plain = [name for name in GROUPS if name not in lines_groups()]
@@ -205,7 +219,7 @@ class Pipeline:
         stage: Stage,
         groups: Sequence[str],
         documents: Sequence[Manifest],
-        edits: Sequence[Manifest],
+        edits: Sequence[Edits],
         states: Sequence[str],
         options: Mapping[str, Any],
     ) -> list[Manifest]:
@@ -219,7 +233,7 @@ class Pipeline:
                 "blocklists": hashes,
             }
             outputs = tuple(f"signals/{final_group(name, self.rules.trims)}/{shard.task}.parquet" for name in groups)
-            inputs = (shard.files[0], *edited.files[: len(states)])
+            inputs = (shard.files[0], *edited.all[: len(states)])
             tasks.append(Task(shard.task, outputs, inputs, params, {"options": {"blocklists": paths}}))
         return self.work.map(self.engine, stage, tasks, self.progress)
 
@@ -234,20 +248,20 @@ class Pipeline:
 
     # From signals to verdicts.
 
-    def deduplicate(self, documents: Sequence[Manifest], edits: Sequence[Manifest]) -> Manifest | None:
+    def deduplicate(self, documents: Sequence[Manifest], edits: Sequence[Edits]) -> Manifest | None:
         """Verified edges, or None where the recipe asks for no deduplication."""
         params = self.recipe.dedup.model_dump(mode="json")
         if not params["exact"] and params["minhash"] is None:
             return None
         params = {"exact": params["exact"], "minhash": params["minhash"]}
         tasks = [
-            Task(shard.task, (f"dedup/sketch/{shard.task}.parquet",), (shard.files[0], edited.files[0]), params)
+            Task(shard.task, (f"dedup/sketch/{shard.task}.parquet",), (shard.files[0], edited.clean), params)
             for shard, edited in zip(documents, edits, strict=True)
         ]
         stage = Stage("dedup/sketch", sketch.sketch_task, sketch.VERSION)
         sketches = self.work.map(self.engine, stage, tasks, self.progress)
         inputs = [
-            stages.Shard(shard.files[0], edited.files[0], sketched.files[0])
+            stages.Shard(shard.files[0], edited.clean, sketched.files[0])
             for shard, edited, sketched in zip(documents, edits, sketches, strict=True)
         ]
         return stages.find_edges(self.work, self.engine, inputs, params, self.progress)
@@ -333,13 +347,13 @@ class Pipeline:
     # From verdicts to shards of tokens.
 
     def keep(
-        self, documents: Sequence[Manifest], edits: Sequence[Manifest], verdicts: Sequence[Manifest]
+        self, documents: Sequence[Manifest], edits: Sequence[Edits], verdicts: Sequence[Manifest]
     ) -> list[Manifest]:
         tasks = [
             Task(
                 shard.task,
                 (f"{self.home}/kept/{shard.task}.parquet",),
-                (shard.files[0], verdict.files[0], *edited.files),
+                (shard.files[0], verdict.files[0], *edited.all),
             )
             for shard, edited, verdict in zip(documents, edits, verdicts, strict=True)
         ]
