@@ -97,6 +97,10 @@ def test_guard_stops_one_cluster_that_is_the_source(clusters: Clusters) -> None:
     check(clusters, Removal("crawl", 40, 29), limits=Limits(max_cluster=0.8))
 
 
+def test_guard_does_not_blame_a_cluster_that_a_rule_dropped(clusters: Clusters) -> None:
+    check(clusters, Removal("crawl", 25, 2))
+
+
 def test_sources_by_shard() -> None:
     gid = np.array([5, SECOND, SECOND + 7], np.uint64)
     assert sources_by_shard(["a", "b"])(gid).tolist() == ["a", "b", "b"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis import documents, kernels
 from tamis.dedup.exchange import I64, U64, numpy
@@ -82,7 +83,7 @@ class Clusters:
             right=numpy(table, "right"),
             score=numpy(table, "jaccard"),
             contained=numpy(table, "containment"),
-            exact=numpy(table, "kind") == "exact",
+            exact=pc.equal(table.column("kind"), "exact").to_numpy(),
         ).rethreshold(jaccard, containment)
 
     def rethreshold(self, jaccard: float, containment: float | None = None) -> Clusters:
@@ -202,9 +203,11 @@ def guard(
                 f"loses {removal.removed:,} of {removal.documents:,} documents ({share:.1%}) to duplicates alone; "
                 f"dedup.guard.max_removed is {limits.max_removed:.0%}"
             )
-        if found and found[0].size / removal.documents > limits.max_cluster:
+        # Members that a rule drops anyway are in clusters too: no cluster can be blamed for more than was removed.
+        largest = min(found[0].size, removal.removed + 1) if found else 0
+        if largest / removal.documents > limits.max_cluster:
             reasons.append(
-                f"has {found[0].size:,} of {removal.documents:,} documents in one cluster; "
+                f"has {largest:,} of {removal.documents:,} documents in one cluster; "
                 f"at most {limits.max_cluster:.0%} is believed"
             )
         if reasons:
