@@ -80,12 +80,13 @@ def elect(
         return Elected(*classes.extend(found.dropped, found.kept, found.edge))
     rows = np.flatnonzero(alive[left] & alive[right] & (left != right))
     first, second = left[rows], right[rows]
-    swap = (size[second] > size[first]) | ((size[second] == size[first]) & (second < first))
+    size_first, size_second = size[first], size[second]
+    swap = (size_second > size_first) | ((size_second == size_first) & (second < first))
     better, worse = np.where(swap, second, first), np.where(swap, first, second)
 
-    # Edges in the rank of their better end, then of their worse end: when an edge comes up, every edge that could
-    # drop its better end has been seen, so one pass decides. Ties (a repeated edge) by the original row.
-    order = np.lexsort((rows, worse, -size[worse], better, -size[better]))
+    # Edges in the rank of their better end: when an edge comes up, every edge that could drop its better end has been
+    # seen, so one pass decides. The order among edges of one better end does not matter: each drops its own other end.
+    order = np.lexsort((better, -np.where(swap, size_second, size_first)))
     better, worse, rows = better[order], worse[order], rows[order]
     lost: dict[int, int] = {}
     for edge, (best, rest) in enumerate(zip(better.tolist(), worse.tolist(), strict=True)):
