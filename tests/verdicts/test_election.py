@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.verdicts.election import Positions, Strength, elect
+from tamis.verdicts.election import Positions, Strength, elect, elect_again
 
 DOCUMENTS = 12
 
@@ -70,6 +70,21 @@ def test_the_order_and_direction_of_edges_do_not_matter(graph, random):
     a, b = run(edges, alive, size), run(other, alive, size)
     assert a.dropped.tolist() == b.dropped.tolist()
     assert a.kept.tolist() == b.kept.tolist()
+
+
+@given(graphs(), st.lists(st.booleans(), min_size=DOCUMENTS, max_size=DOCUMENTS), st.randoms())
+def test_electing_again_is_electing_from_the_beginning(graph, then, random):
+    edges, before, size = graph
+    pairs = np.array(edges, np.int64).reshape(-1, 2)
+    left, right = pairs[:, 0], pairs[:, 1]
+    exact = np.array([random.random() < 0.3 for _ in edges], bool)
+    after = np.array(then)
+    lost = np.zeros(DOCUMENTS, bool)
+    lost[elect(left, right, before, size, exact).dropped] = True
+    expected = np.zeros(DOCUMENTS, bool)
+    expected[elect(left, right, after, size, exact).dropped] = True
+    found = elect_again(left, right, exact, before != after, after, lost, size)
+    assert found.tolist() == expected.tolist()
 
 
 def test_a_chain_loses_its_middle_or_its_ends_never_more():

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tamis import kernels
 from tamis.dedup.classes import collapse
 
 # What the election found, ordered by gid: each dropped document and the kept one to which it lost, with the measures
@@ -97,6 +98,32 @@ def elect(
     by_gid = np.argsort(dropped)
     dropped, number = dropped[by_gid], number[by_gid]
     return Elected(dropped, better[number], rows[number])
+
+
+def elect_again(
+    left: np.ndarray,
+    right: np.ndarray,
+    exact: np.ndarray,
+    changed: np.ndarray,
+    alive: np.ndarray,
+    lost: np.ndarray,
+    size: np.ndarray,
+) -> np.ndarray:
+    """Who loses after some documents died or came back: bool (N,), the same as an election from the beginning.
+
+    changed: bool (N,), documents whose `alive` is not what it was when `lost` (N,) was elected over the same edges.
+    Only components of the graph that hold such a document are elected anew.
+    """
+    nodes, roots = kernels.components(left.astype(np.uint64), right.astype(np.uint64))
+    nodes, roots = nodes.astype(np.int64), roots.astype(np.int64)
+    touched = np.zeros(len(alive), bool)
+    touched[roots[changed[nodes]]] = True
+    anew = np.zeros(len(alive), bool)
+    anew[nodes] = touched[roots]
+    rows = np.flatnonzero(anew[left])
+    found: np.ndarray = lost & ~anew
+    found[elect(left[rows], right[rows], alive, size, exact[rows]).dropped] = True
+    return found
 
 
 class Positions:

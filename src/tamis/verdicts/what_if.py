@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.documents import open_shard, read_table
-from tamis.verdicts.election import Positions, elect
+from tamis.verdicts.election import Positions, elect_again
 from tamis.verdicts.expression import Limit, Value
 from tamis.verdicts.lookup import read_row
 from tamis.verdicts.reader import Reader
@@ -142,18 +142,16 @@ def what_if(
         _judge(state, block, rules, changes)
     before, after = state.joined("before"), state.joined("after")
     positions = Positions(state.rows)
-    kept_before = before.copy()
-    kept_before[positions.of(_lost(reader))] = False
-    kept_after = after
-    moved_by_rules = int((before != after).sum())
-    if moved_by_rules:
+    lost_before = np.zeros(positions.total, bool)
+    lost_before[positions.of(_lost(reader))] = True
+    kept_before = before & ~lost_before
+    kept_after = kept_before
+    if (before != after).any():
         edges = strong_edges(reader.edges(), reader.strength)
         left, right = (positions.of(edges.column(side).to_numpy()) for side in ("left", "right"))
-        kept_after = after.copy()
-        elected = elect(left, right, after, state.joined("size"), exact_edges(edges))
-        kept_after[elected.dropped] = False
-    else:
-        kept_after = kept_before
+        changed = before != after
+        lost_after = elect_again(left, right, exact_edges(edges), changed, after, lost_before, state.joined("size"))
+        kept_after = after & ~lost_after
 
     won, lost = kept_after & ~kept_before, kept_before & ~kept_after
     weight = state.joined("bytes") / bytes_per_token
@@ -220,10 +218,15 @@ class _State:
 
     def coded(self, name: str, values: pa.ChunkedArray) -> np.ndarray:
         """Strings as int32 codes that are the same in every block."""
-        found = pc.fill_null(values, UNKNOWN_LANGUAGE).combine_chunks().dictionary_encode()
+        found = values.dictionary_encode().combine_chunks()
+        if isinstance(found, pa.ChunkedArray):  # no rows, no chunks
+            return np.zeros(0, np.int32)
         known = self.names[name]
-        codes = np.array([known.setdefault(text, len(known)) for text in found.dictionary.to_pylist()], np.int32)
-        return codes[found.indices.to_numpy()] if len(found) else np.zeros(0, np.int32)
+        names = [UNKNOWN_LANGUAGE if text is None else text for text in (*found.dictionary.to_pylist(), None)]
+        codes = np.array([known.setdefault(text, len(known)) for text in names], np.int32)
+        at: np.ndarray = pc.fill_null(found.indices, len(names) - 1).to_numpy()
+        chosen: np.ndarray = codes[at]
+        return chosen
 
 
 _EMPTY = {
