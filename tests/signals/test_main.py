@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,8 @@ def test_every_column_is_documented() -> None:
 def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="needs one line"):
         updated("# Signals\n")
+
+
+def test_the_registry_loads_no_model_and_no_list() -> None:
+    code = "import sys, tamis.signals; print(sorted({'fasttext', 'tldextract', 'idna', 'ftfy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -11,7 +11,7 @@ inside, or folders of that kind, whose names are added to the list's name). One 
 Names beyond ASCII are compared in their punycode form, all in lower case.
 
 Memory: 8 bytes an entry (37 MB for the 4.6 million of UT1's largest list). Two entries share a hash with a
-probability of 2^-64 per pair compared. Loading takes about a second per million entries, once per process.
+probability of 2^-64 per pair compared. Loading takes one to two seconds per million entries, once per process.
 """
 
 from __future__ import annotations
@@ -89,12 +89,12 @@ def _any(hashes: U64, wanted: Sequence[int]) -> bool:
 
 
 def list_files(lists: Mapping[str, str]) -> list[tuple[str, Path]]:
-    """(category, file) of every list, in the order of the mapping.
+    """(category, file) of every list, in the order of names.
 
     Raises BadList naming the list whose path is no file and no folder of lists.
     """
     found: list[tuple[str, Path]] = []
-    for name, place in lists.items():
+    for name, place in sorted(lists.items()):
         path = Path(place)
         if path.is_file():
             found.append((name, path))
@@ -110,7 +110,7 @@ def list_files(lists: Mapping[str, str]) -> list[tuple[str, Path]]:
 
 
 def load(lists: Mapping[str, str]) -> list[Blocklist]:
-    """The lists by category, in the order of the mapping. Files are kept in the process while they stay as they are."""
+    """The lists by category, in the order of names. Files are kept in the process while they stay as they are."""
     by_name: dict[str, list[tuple[U64, U64]]] = {}
     for name, path in list_files(lists):
         status = path.stat()

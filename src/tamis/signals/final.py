@@ -59,7 +59,7 @@ GROUP = SignalGroup(
         Column("chars", INT, "characters", "Unicode code points", OWN, total=True),
         Column("words", INT, "words", "as text.words", OWN, total=True),
         Column("script_words", INT, "words", "as text.script_words", OWN, total=True),
-        Column("sentences", INT, "sentences", "ends of sentences by Unicode terminators, see below", OWN),
+        Column("sentences", INT, "sentences", 'ends of sentences by Unicode terminators, see "Sentences"', OWN),
         Column("lines", INT, "lines", "lines that are not blank, cut at newlines", OWN),
         Column("all_lines", INT, "lines", "lines, blank ones too, cut at newlines", OWN),
         Column(

@@ -46,8 +46,8 @@ class _Set:
         self.ascii[[ord(c) for c in characters if ord(c) < 128]] = True
         long = [c for c in characters if ord(c) >= 128]
         self.codes = {size: _codes("".join(c for c in long if len(c.encode()) == size)) for size in (2, 3)}
-        self.last = np.zeros(256, np.bool_)
-        self.last[[c.encode()[-1] for c in long]] = True
+        self.pairs = np.zeros(1 << 16, np.bool_)
+        self.pairs[[int.from_bytes(c.encode()[:2], "big") for c in long]] = True
 
     def length_at(self, data: Bytes, at: I64, end: I64) -> I64:
         """Bytes of the member that starts at each position, 0 where none does or where it would pass `end`."""
@@ -61,18 +61,12 @@ class _Set:
             size[rest] = length
         return size
 
-    def beyond_ascii(self, data: Bytes, beyond: I64) -> tuple[I64, I64]:
-        """(start, end) of every member of more than one byte; `beyond` are the positions of bytes >= 128."""
-        last = beyond[self.last[data[beyond]]]
-        starts, ends = [NOTHING], [NOTHING]
-        for length, codes in self.codes.items():
-            at = last[last >= length - 1] - (length - 1)
-            at = at[_member(_code(data, at, length), codes)]
-            starts.append(at)
-            ends.append(at + length)
-        start, end = np.concatenate(starts), np.concatenate(ends)
-        order = np.argsort(start, kind="stable")
-        return start[order], end[order]
+    def beyond_ascii(self, data: Bytes, leads: I64, pairs: npt.NDArray[np.uint16]) -> tuple[I64, I64]:
+        """(start, end) of every member of more than one byte; `leads` are the positions of bytes from 0xC2 on and
+        `pairs` what these bytes and the next make."""
+        at = leads[self.pairs[pairs]]
+        size = self.length_at(data, at, np.full(len(at), len(data)))
+        return at[size > 0], (at + size)[size > 0]
 
 
 def _code(data: Bytes, at: I64, length: int) -> I64:
@@ -92,6 +86,7 @@ def _member(values: I64, sorted_codes: I64) -> Mask:
 
 _SPACED, _WIDE, _CLOSERS, _SPACES = _Set(SPACED), _Set(WIDE), _Set(CLOSERS), _Set(SPACES)
 _ASCII_SPACE = _SPACES.ascii
+_MAY_FOLLOW = _SPACES.ascii | _CLOSERS.ascii | _SPACED.ascii | (np.arange(256) >= 0xC2)
 
 
 def sentences(text: pa.LargeStringArray) -> I64:
@@ -102,12 +97,12 @@ def sentences(text: pa.LargeStringArray) -> I64:
         return np.zeros(rows, np.int64)
     start, end, wide, document = _runs(data, offsets)
     stop = offsets[1:][document]
-    begin = offsets[:-1][document]
     after = end.copy()
     for _ in range(3):
-        after += _CLOSERS.length_at(data, after, stop)
+        near = np.flatnonzero((after < stop) & ~_ASCII_SPACE[data[np.minimum(after, len(data) - 1)]])
+        after[near] += _CLOSERS.length_at(data, after[near], stop[near])
     closed = wide | (after == stop) | (_SPACES.length_at(data, after, stop) > 0)
-    closed &= ~_idle_stop(data, start, end, begin)
+    closed &= ~_idle_stop(data, start, end, offsets[:-1][document])
     start, after, document = start[closed], after[closed], document[closed]
     counts = np.bincount(document, minlength=rows).astype(np.int64)
     last = offsets[:-1].copy()
@@ -118,12 +113,19 @@ def sentences(text: pa.LargeStringArray) -> I64:
 def _runs(data: Bytes, offsets: Offsets) -> tuple[I64, I64, Mask, I64]:
     """Maximal runs of terminators within a document: start, end, whether one of them is wide, document."""
     at = np.flatnonzero((data == ord(".")) | (data == ord("!")) | (data == ord("?"))).astype(np.int64)
+    # most marks stand inside numbers and names: what follows them settles that
+    last = np.zeros(len(at), np.bool_)
+    place = np.searchsorted(at, offsets[1:] - 1)
+    place = place[(place < len(at)) & (offsets[1:] > 0)]
+    last[place] = np.isin(at[place], offsets[1:] - 1)
+    at = at[last | _MAY_FOLLOW[data[np.minimum(at + 1, len(data) - 1)]]]
     start, end, wide = at, at + 1, np.zeros(len(at), np.bool_)
-    beyond = np.flatnonzero(data >= 128).astype(np.int64)
-    if len(beyond):
+    leads = np.flatnonzero(data >= 0xC2).astype(np.int64)
+    if len(leads):
+        pairs = data[leads].astype(np.uint16) << np.uint16(8) | data[leads + 1]
         parts = [(start, end, wide)]
         for group, is_wide in ((_SPACED, False), (_WIDE, True)):
-            a, b = group.beyond_ascii(data, beyond)
+            a, b = group.beyond_ascii(data, leads, pairs)
             parts.append((a, b, np.full(len(a), is_wide)))
         start, end, wide = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.argsort(start, kind="stable")

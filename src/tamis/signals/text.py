@@ -85,7 +85,7 @@ GROUP = SignalGroup(
             SHARE,
             "share of tokens",
             "the same number of tokens / (words + each punctuation mark at the edge of a token): close to filters "
-            "whose tokenizer splits punctuation off, about 15% lower on ordinary prose",
+            "whose tokenizer splits punctuation off (on 416 web pages 0.83 in the mean, alpha_words 0.95)",
             "datatrove 0.10 (measured)",
         ),
         Column(

@@ -137,7 +137,7 @@ GROUP = SignalGroup(
             "blocked",
             pa.string(),
             "",
-            "name of the first of the recipe's blocklists that holds it, else null",
+            "name of the first of the recipe's blocklists, by name, that holds it, else null",
             "the user's lists",
         ),
     ),
