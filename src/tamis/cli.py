@@ -41,6 +41,7 @@ class Refused(Exception):
 @contextmanager
 def errors() -> Iterator[None]:
     """Expected errors become one `error:` on standard error and an exit code; anything else is a defect and shows."""
+    from tamis.corpus.build import NothingKept
     from tamis.corpus.mixture import MixtureError
     from tamis.corpus.tokenizer import TokenizerError
     from tamis.dedup.clusters import AbsurdRemoval
@@ -52,7 +53,7 @@ def errors() -> Iterator[None]:
     from tamis.workspace import WorkspaceError
 
     wrong_use = (RecipeError, RuleError, SourceError, WorkspaceError)
-    said_no = (AbsurdRemoval, DamagedFile, MixtureError, TokenizerError, Refused)
+    said_no = (AbsurdRemoval, DamagedFile, MixtureError, NothingKept, TokenizerError, Refused)
     try:
         yield
     except wrong_use as error:

@@ -11,18 +11,17 @@ import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from tamis.clean import cleaning
 from tamis.clean import task as clean_task
 from tamis.corpora import Corpus, final_group, lines_groups
-from tamis.corpus import kept, mixture, shards, shuffle, tokenise, tokenizer
-from tamis.corpus.tally import total_by_source
+from tamis.corpus.build import Builder
 from tamis.dedup import clusters, sketch, stages
 from tamis.engine import Context, Engine
-from tamis.recipe import Recipe, RecipeError, Source, TrainTokenizer
+from tamis.recipe import Recipe, RecipeError, Source
 from tamis.signals import GROUPS
 from tamis.signals import task as signals_task
 from tamis.sources import SourceSpec, Split, plan
@@ -145,10 +144,9 @@ class Pipeline:
             edges = self.deduplicate(documents, edits)
             verdicts = self.decide(documents, signals, edges)
             self.guard(verdicts)
-            tokens = None
-            kept_ = self.keep(documents, edits, verdicts)
-            if self.recipe.tokens:
-                tokens = self.tokenise(kept_)
+            builder = Builder(self.recipe, self.work, self.engine, self.progress)
+            kept = builder.keep(documents, [edit.all for edit in edits], verdicts)
+            tokens = builder.tokenise(kept) if self.recipe.tokens else None
         return self._outcome(documents, verdicts, tokens)
 
     # From sources to signals.
@@ -326,146 +324,21 @@ class Pipeline:
         if not any(manifest.summary["reasons"].get("duplicate") for manifest in verdicts):
             return
         limits = clusters.Limits(**self.recipe.dedup.guard.model_dump())
-        kept_: dict[str, int] = {}
+        kept: dict[str, int] = {}
         removed: dict[str, int] = {}
         for manifest in verdicts:
             for source, _, reason, count, _ in manifest.summary["counts"]:
                 if reason is None:
-                    kept_[source] = kept_.get(source, 0) + count
+                    kept[source] = kept.get(source, 0) + count
                 elif reason == "duplicate":
                     removed[source] = removed.get(source, 0) + count
-        removals = [
-            clusters.Removal(name, kept_.get(name, 0) + count, count) for name, count in sorted(removed.items())
-        ]
+        removals = [clusters.Removal(name, kept.get(name, 0) + count, count) for name, count in sorted(removed.items())]
         corpus = Corpus(self.work, self.recipe.name)
         total = sum(manifest.summary["in"] for manifest in verdicts)
         strength = strength_of(self.recipe)
         found = clusters.Clusters.read(corpus.edges(), total, strength.jaccard, strength.containment)
         of_shard = clusters.sources_by_shard([reading.source.name for reading in self.readings])
         clusters.guard(removals, limits, found, of_shard, corpus.url)
-
-    # From verdicts to shards of tokens.
-
-    def keep(
-        self, documents: Sequence[Manifest], edits: Sequence[Edits], verdicts: Sequence[Manifest]
-    ) -> list[Manifest]:
-        tasks = [
-            Task(
-                shard.task,
-                (f"{self.home}/kept/{shard.task}.parquet",),
-                (shard.files[0], verdict.files[0], *edited.all),
-            )
-            for shard, edited, verdict in zip(documents, edits, verdicts, strict=True)
-        ]
-        return self.work.map(
-            self.engine, Stage(f"{self.home}/kept", kept.kept_task, kept.VERSION), tasks, self.progress
-        )
-
-    def tokenise(self, kept_: Sequence[Manifest]) -> Manifest:
-        """Tokenizer, mixture, order, shards; the manifest of the index."""
-        settings = self.recipe.tokens
-        assert settings is not None
-        if not any(manifest.summary["out"] for manifest in kept_):
-            raise WorkspaceError(
-                "the rules keep no document, so there is nothing to tokenise. `tamis rules --counts` shows what each "
-                "rule drops; `tamis what-if RULE=off` what would come back."
-            )
-        model = self._tokenizer(kept_, settings.tokenizer)
-        ids = self.work.map(
-            self.engine,
-            Stage(f"{self.home}/token-ids", tokenise.tokenise_task, tokenise.VERSION, ("tokenizers",)),
-            [Task(m.task, (f"{self.home}/token-ids/{m.task}.parquet",), (m.files[0], model.files[0])) for m in kept_],
-            self.progress,
-        )
-        available = total_by_source([manifest.summary for manifest in ids])
-        wanted = self.recipe.mixture
-        planned = mixture.plan(
-            available, unit=wanted.unit, weights=wanted.weights, epochs=wanted.epochs, tokens=wanted.tokens
-        )
-        per_token = sum(t.bytes for t in available.values()) / max(1, sum(t.tokens for t in available.values()))
-        parts = shuffle.partitions(planned.tokens * per_token, settings.shard_bytes)
-        loaded = tokenizer.Tokenizer.load(self.work.file(model.files[0].path))
-        ordered = self.work.exchange(
-            self.engine,
-            Stage(f"{self.home}/order", shuffle.scatter_task, shuffle.SCATTER_VERSION),
-            [
-                Task(
-                    m.task,
-                    (f"{self.home}/order/{m.task}.parquet",),
-                    (m.files[0], i.files[0]),
-                    {"seed": self.recipe.seed, "partitions": parts, "rates": planned.rates()},
-                )
-                for m, i in zip(kept_, ids, strict=True)
-            ],
-            Stage(f"{self.home}/tokens", shuffle.gather_task, shuffle.GATHER_VERSION),
-            [partial(self._gather, loaded, number) for number in range(parts)],
-            self.progress,
-        )
-        self.work.forget(f"{self.home}/tokens", [manifest.task for manifest in ordered])
-        (index,) = self.work.map(
-            self.engine,
-            Stage(f"{self.home}/index", shards.index_task, shards.VERSION, ("tokenizers",)),
-            [
-                Task(
-                    "index",
-                    (f"{self.home}/tokens/index.json", f"{self.home}/tokens/tokenizer.json"),
-                    (model.files[0], *(file for manifest in ordered for file in manifest.files[1:])),
-                    {"context": settings.context, "seed": self.recipe.seed},
-                )
-            ],
-            self.progress,
-        )
-        reached = total_by_source([manifest.summary for manifest in ordered])
-        self.work.update_corpus(self.recipe.name, mixture=planned.table(reached), limited_by=list(planned.limited_by))
-        if settings.megatron:
-            from tamis.corpus.megatron import export_megatron
-
-            export_megatron(
-                self.work.file(f"{self.home}/tokens"), self.work.file(f"{self.home}/megatron/{self.recipe.name}")
-            )
-        return index
-
-    def _gather(self, loaded: tokenizer.Tokenizer, number: int, files: tuple[File, ...]) -> Task:
-        name = f"{number:05d}"
-        outputs = (
-            f"{self.home}/text/{name}.parquet",
-            f"{self.home}/tokens/{name}.bin",
-            f"{self.home}/tokens/{name}.idx.npy",
-        )
-        params = {"partition": number, "dtype": loaded.dtype, "end_of_text": loaded.end_of_text}
-        return Task(name, outputs, files, params)
-
-    def _tokenizer(self, kept_: Sequence[Manifest], settings: TrainTokenizer | str) -> Manifest:
-        output = (f"{self.home}/tokenizer.json",)
-        if isinstance(settings, str):
-            path = Path(settings)
-            try:
-                given = File(str(path), path.stat().st_size, hash_file(path))
-            except OSError as error:
-                raise RecipeError([f"tokens.tokenizer: {path} cannot be read: {error.strerror}"]) from None
-            stage = Stage(f"{self.home}/tokenizer", tokenizer.load_task, tokenizer.TRAIN_VERSION, ("tokenizers",))
-            (loaded,) = self.work.map(self.engine, stage, [Task("tokenizer", output, (given,))], self.progress)
-            return loaded
-        total = sum(tally.bytes for tally in total_by_source([m.summary for m in kept_]).values())
-        share = tokenizer.sample_share(total, settings.sample_bytes)
-        samples = self.work.map(
-            self.engine,
-            Stage(f"{self.home}/sample", tokenizer.sample_task, tokenizer.SAMPLE_VERSION),
-            [
-                Task(
-                    m.task,
-                    (f"{self.home}/sample/{m.task}.parquet",),
-                    (m.files[0],),
-                    {"seed": self.recipe.seed, "share": share},
-                )
-                for m in kept_
-            ],
-            self.progress,
-        )
-        stage = Stage(f"{self.home}/tokenizer", tokenizer.train_task, tokenizer.TRAIN_VERSION, ("tokenizers",))
-        task = Task("tokenizer", output, tuple(m.files[0] for m in samples), {"vocab": settings.vocab})
-        (trained,) = self.work.map(self.engine, stage, [task], self.progress)
-        return trained
 
     # What is remembered and said.
 
