@@ -1,10 +1,10 @@
 """A crawl made from the machine itself, for the demo: no network, no shipped data.
 
-Pages are those of the Python installed here (a page per module and class, from docstrings; the descriptions of
-installed packages), and of Debian's documentation where it is present (HTML files and manual pages in many
-languages). They stand in `.warc.gz` as a crawler would have written it, with the header, navigation, cookie notice
-and footer of a documentation site around them, so that extraction has work to do; class pages repeat parts of their
-module's page, as real sites do.
+Pages are those of the Python installed here (one per module, class and longer function, from docstrings; the
+descriptions of installed packages), and of Debian's documentation where it is present (HTML files and manual pages
+in many languages). They stand in `.warc.gz` as a crawler would have written it, with the header, navigation, cookie
+notice and footer of a documentation site around them, so that extraction has work to do; class pages repeat parts of
+their module's page, as real sites do.
 
 Deterministic for one machine: walks are sorted, dates follow from the order, there are no clocks. URLs lie under
 `.invalid`, so nothing can mistake them for real ones. Memory: one page and the list of candidate files.
@@ -35,7 +35,7 @@ HTML_BYTES = 60 << 20
 FIRST_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 SECONDS_APART = 7
 
-# How many pages a family may give at most: stdlib modules and classes, installed packages' modules and classes,
+# How many pages a family may give at most: modules, classes and functions of the stdlib and of installed packages,
 # descriptions, Debian HTML, manual pages. Together about 5,000, which the whole recipe does in about a minute.
 PAGES = {"python": 2600, "packages": 1200, "descriptions": 300, "debian": 700, "man": 900}
 FILE_BYTES = 1 << 20
@@ -100,15 +100,18 @@ def machine_crawl(
     with partial.open("wb") as file:
         writer = _WarcWriter(file)
         writer.info(target.name)
+        urls: set[str] = set()
         for family, make in makers.items():
             taken = 0
             limit = limits.get(family, 0)
             for capture in make(limit) if limit else ():
-                if capture is None:
+                # A definition given twice, or a function named like a submodule: the first page has the address.
+                if capture is None or capture.url in urls:
                     summary.passed_over += 1
                     continue
                 if taken >= limit or summary.html_bytes + len(capture.body) > limit_bytes:
                     break
+                urls.add(capture.url)
                 writer.response(capture)
                 taken += 1
                 summary.pages += 1

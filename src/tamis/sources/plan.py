@@ -12,7 +12,7 @@ from tamis.sources import arc, parquet, text, warc
 from tamis.sources.opening import is_local, matches, opened
 from tamis.sources.records import SourceError, SourceSpec, Split
 from tamis.sources.streams import SUFFIXES as COMPRESSED
-from tamis.sources.streams import Stored, compression_of, stream_of
+from tamis.sources.streams import Stored, compression_of, lz4_refusal, stream_of
 
 FORMATS = ("warc", "wet", "arc", "jsonl", "parquet", "text", "html")
 SPLIT_BYTES = 64 << 20
@@ -120,6 +120,8 @@ def _files(spec: SourceSpec) -> list[tuple[str, str, int, str]]:
                         f"source {spec.name}: cannot tell the format of {path} by its name or first bytes; "
                         f"set format to one of {', '.join(FORMATS)}"
                     )
+            if path.lower().endswith(".lz4"):
+                raise SourceError(lz4_refusal(path))
             usable += 1
             relative = path[len(base) :].lstrip("/") if base and path.startswith(base) else path
             found.setdefault(path, (relative, size, format))

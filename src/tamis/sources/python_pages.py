@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE_BYTES = 1 << 20
-CLASS_CHARACTERS = 1  # a class with less documentation gets no page of its own
+# A class or a function with less documentation gets no page of its own.
+CLASS_CHARACTERS = 1
+FUNCTION_CHARACTERS = 300
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -31,7 +33,7 @@ class Article:
 
 
 def articles(file: Path, module: str) -> Iterator[Article]:
-    """The page of a module and those of its documented public classes; none where the file cannot be parsed."""
+    """The page of a module, then those of its documented public classes and functions; none where nothing parses."""
     tree = _parsed(file)
     if tree is None:
         return
@@ -51,16 +53,16 @@ def articles(file: Path, module: str) -> Iterator[Article]:
     names = tuple(node.name for node in [*functions, *classes])
     yield Article(f"{module} — Python module", f"{place}.html", "\n".join(parts), names)
     for node in classes:
-        if _documentation(node) < CLASS_CHARACTERS:
-            continue
-        title = f"{module}.{node.name}"
-        body = f"<h1>class <code>{html.escape(title)}</code></h1>\n{_class(node, module, heading=False)}"
-        yield Article(
-            f"{title} — Python class",
-            f"{place}/{node.name}.html",
-            body,
-            tuple(m.name for m in _methods(node)),
-        )
+        if _documentation(node) >= CLASS_CHARACTERS:
+            title = f"{module}.{node.name}"
+            body = f"<h1>class <code>{html.escape(title)}</code></h1>\n{_class(node, module, heading=False)}"
+            links = tuple(method.name for method in _methods(node))
+            yield Article(f"{title} — Python class", f"{place}/{node.name}.html", body, links)
+    for function in functions:
+        if len(ast.get_docstring(function, clean=False) or "") >= FUNCTION_CHARACTERS:
+            title = f"{module}.{function.name}"
+            body = f"<h1>function <code>{html.escape(title)}</code></h1>\n{_function(function, f'{module}.')}"
+            yield Article(f"{title} — Python function", f"{place}/{function.name}.html", body, ())
 
 
 def prose(text: str) -> str:

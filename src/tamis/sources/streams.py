@@ -397,6 +397,10 @@ def _errors(codec: str) -> tuple[type[Exception], ...]:
     return {"gzip": (zlib.error,), "bzip2": (OSError, ValueError), "xz": (lzma.LZMAError,)}[codec]
 
 
+def lz4_refusal(path: str) -> str:
+    return f"{path} is compressed with LZ4, which is not read: recompress it with gzip or zstd"
+
+
 def stream_of(file: BinaryIO, path: str, start: int = 0) -> Stream:
     """A stream over an open file, by the compression that its first bytes announce.
 
@@ -414,7 +418,7 @@ def stream_of(file: BinaryIO, path: str, start: int = 0) -> Stream:
     if name is None:
         return Stream(stored)
     if name == "lz4":
-        raise SourceError(f"{path} is compressed with LZ4, which is not read: recompress it with gzip or zstd")
+        raise SourceError(lz4_refusal(path))
     return Members(stored, _codec(name, stored, path))
 
 
