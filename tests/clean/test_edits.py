@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis.clean.edits import BadEdits, apply_edits, difference, from_lists, merge, nothing, rebase
@@ -38,11 +40,7 @@ def plainly(text: str, spans: list[Span]) -> str:
 @st.composite
 def spans_of(draw: st.DrawFn, text: str) -> list[Span]:
     cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=8)))
-    return [
-        (a, b, draw(TEXT.map(lambda t: t[:5])))
-        for a, b in zip(cuts, cuts[1:], strict=False)
-        if draw(st.booleans())
-    ]
+    return [(a, b, draw(TEXT.map(lambda t: t[:5]))) for a, b in itertools.pairwise(cuts) if draw(st.booleans())]
 
 
 @st.composite
@@ -53,7 +51,6 @@ def cases(draw: st.DrawFn) -> tuple[list[str], list[list[Span]], list[list[Span]
     return texts, first, second
 
 
-@settings(deadline=None)
 @given(cases())
 def test_apply_equals_string_slicing_and_rebased_merge_equals_both_in_turn(
     case: tuple[list[str], list[list[Span]], list[list[Span]]],
@@ -70,7 +67,6 @@ def test_apply_equals_string_slicing_and_rebased_merge_equals_both_in_turn(
     assert apply_edits(padded, a).to_pylist() == once.to_pylist()
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_merge_of_any_two_lists_is_valid(data: st.DataObject) -> None:
     texts = data.draw(st.lists(TEXT, min_size=1, max_size=3))

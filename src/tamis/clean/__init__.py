@@ -1,1 +1,1 @@
-"""Records to text, and text to clean text: extraction, Unicode repair, boilerplate, line filters. See docs/cleaning.md."""
+"""Records to text, and text to clean text: extraction, Unicode repair, boilerplate, line filters."""

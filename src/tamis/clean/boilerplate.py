@@ -58,15 +58,21 @@ def _rules() -> _Rules:
     ]
     if len(phrases) + len(_SEPARATORS) > 64:
         raise ValueError(f"phrases.yaml has {len(phrases)} phrases: {64 - len(_SEPARATORS)} are possible")
+    strong, strong_rule = _hashes(content["lines"], names)
+    weak, weak_rule = _hashes(content["weak"], names)
     return _Rules(
-        names,
-        [phrase[0] for phrase in phrases],
-        *(np.array([phrase[i] for phrase in phrases]) for i in (1, 2, 3)),
-        *_hashes(content["lines"], names),
-        *_hashes(content["weak"], names),
-        labels,
-        frozenset(label.split()[0] for label in labels),
-        _heads(labels),
+        names=names,
+        phrases=[phrase[0] for phrase in phrases],
+        phrase_rule=np.array([phrase[1] for phrase in phrases]),
+        phrase_chars=np.array([phrase[2] for phrase in phrases]),
+        phrase_start=np.array([phrase[3] for phrase in phrases]),
+        strong=strong,
+        strong_rule=strong_rule,
+        weak=weak,
+        weak_rule=weak_rule,
+        labels=labels,
+        openings=frozenset(label.split()[0] for label in labels),
+        heads=_heads(labels),
     )
 
 
@@ -83,9 +89,7 @@ def _heads(labels: frozenset[str]) -> npt.NDArray[np.bool_]:
     return heads.ravel()
 
 
-def _hashes(
-    groups: list[dict[str, Any]], names: list[str]
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+def _hashes(groups: list[dict[str, Any]], names: list[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
     """Hashes of labels as the line table gives them, with every decoration, in either case beyond ASCII too."""
     spelt: dict[str, int] = {}
     for group in groups:
@@ -152,10 +156,12 @@ def _by_label(table: dict[str, npt.NDArray[Any]], rules: _Rules, rule: npt.NDArr
     link[found] = rule[found]
     inside = link[full] >= 0
     border = np.flatnonzero(
-        np.concatenate([
-            [True],
-            (inside[1:] != inside[:-1]) | (table["document"][full][1:] != table["document"][full][:-1]),
-        ])
+        np.concatenate(
+            [
+                [True],
+                (inside[1:] != inside[:-1]) | (table["document"][full][1:] != table["document"][full][:-1]),
+            ]
+        )
     )
     if len(full) == 0:
         return

@@ -104,13 +104,11 @@ def apply_edits(text: pa.LargeStringArray, edits: pa.ListArray) -> pa.LargeStrin
     check(offsets, data, flat)
     starts = (offsets[flat.row] + flat.start).tolist()
     ends = (offsets[flat.row] + flat.end).tolist()
-    view = memoryview(data)
+    view = data.data
     pieces: list[bytes | memoryview] = []
     position = int(offsets[0])
     inserted = np.zeros(len(starts), np.int64)
-    replacements = (
-        None if _all_empty(flat.replacement) else [r.encode() for r in flat.replacement.to_pylist()]
-    )
+    replacements = None if _all_empty(flat.replacement) else [r.encode() for r in flat.replacement.to_pylist()]
     if replacements is None:
         for start, end in zip(starts, ends, strict=True):
             pieces.append(view[position:start])
@@ -127,9 +125,7 @@ def apply_edits(text: pa.LargeStringArray, edits: pa.ListArray) -> pa.LargeStrin
     made = np.zeros(len(text) + 1, np.int64)
     np.cumsum(lengths, out=made[1:])
     validity = text.is_valid().buffers()[1] if text.null_count else None
-    return pa.LargeStringArray.from_buffers(
-        len(text), pa.py_buffer(made), pa.py_buffer(b"".join(pieces)), validity
-    )
+    return pa.LargeStringArray.from_buffers(len(text), pa.py_buffer(made), pa.py_buffer(b"".join(pieces)), validity)
 
 
 def text_buffers(text: pa.LargeStringArray) -> tuple[I64, npt.NDArray[np.uint8]]:
@@ -219,9 +215,7 @@ def _inside(inner: Flat, outer: Flat, *, equal: bool = False) -> npt.NDArray[np.
 def _join_overlaps(rows: int, flat: Flat) -> pa.ListArray:
     made: list[list[Any]] = []
     columns = (flat.row.tolist(), flat.start.tolist(), flat.end.tolist())
-    for row, start, end, text, rule in zip(
-        *columns, flat.replacement.to_pylist(), flat.rule.to_pylist(), strict=True
-    ):
+    for row, start, end, text, rule in zip(*columns, flat.replacement.to_pylist(), flat.rule.to_pylist(), strict=True):
         if made and made[-1][0] == row and start < made[-1][2]:
             made[-1][2:] = [max(end, made[-1][2]), made[-1][3] + text, rule]
         else:

@@ -67,7 +67,7 @@ def extract(
     kind: Literal["html", "text"],
     charset: str | None = None,
     mime: str | None = None,
-    options: ExtractOptions = ExtractOptions(),  # noqa: B008  (frozen)
+    options: ExtractOptions = ExtractOptions(),
 ) -> Extracted:
     """The text of one record.
 
@@ -110,9 +110,7 @@ def _resiliparse(source: str) -> tuple[str, str, str]:
     try:
         tree = HTMLTree.parse(source)
         title = " ".join((tree.title or "").split())
-        text: str = extract_plain_text(
-            tree, main_content=True, alt_texts=False, noscript=True, skip_elements=_SKIP
-        )
+        text: str = extract_plain_text(tree, main_content=True, alt_texts=False, noscript=True, skip_elements=_SKIP)
         if len(text) < max(_SHORT, _SPARSE * len(source)):
             whole: str = extract_plain_text(tree, alt_texts=False, noscript=True, skip_elements=_FRAME)
             if len(text) < max(_SHORT, _SHARE * len(whole)):
@@ -125,7 +123,7 @@ def _resiliparse(source: str) -> tuple[str, str, str]:
 def _trafilatura(source: str) -> tuple[str, str, str]:
     try:
         import trafilatura
-        from lxml.etree import LxmlError
+        from lxml.etree import LxmlError  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtractor(
             f"extractor: trafilatura needs a package that is not installed ({error}): pip install 'tamis[extract]', "

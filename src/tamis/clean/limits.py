@@ -14,17 +14,17 @@ import numpy.typing as npt
 # Elements that never contain others, or that HTML closes by itself where the next one of their kind begins
 # (HTML standard, 13.1.2.4): many pages leave them open thousands of times, and the tree stays flat. `a` is closed
 # by the next `a` (13.2.6.4.7).
-_FLAT = """a area base br col embed hr img input link meta param source track wbr frame keygen basefont bgsound command
+_FLAT = """area a base br col embed hr img input link meta param source track wbr frame keygen basefont bgsound command
     p li dt dd tr td th tbody thead tfoot colgroup caption option optgroup rb rp rt rtc html head body script style
-    textarea title noscript iframe xmp""".split()
+    textarea title noscript iframe xmp"""
 # HTML elements: "/>" does not close them. Everything else is taken for SVG or MathML, where it does.
 _HTML = """abbr acronym address applet article aside audio b bdi bdo big blockquote button canvas center cite code data
     datalist del details dfn dialog dir div dl em fieldset figcaption figure font footer form frameset h1 h2 h3 h4 h5
     h6 header hgroup i ins kbd label legend main map mark marquee menu meter nav nobr object ol output picture pre
     progress q ruby s samp section select slot small span strike strong sub summary sup svg table template time tt u
-    ul var video math""".split()
+    ul var video math"""
 # Formatting elements (13.2.4.3) that stay open are opened again in every block that follows.
-_FORMATTING = "b big code em font i nobr s small strike strong tt u".split()
+_FORMATTING = "b big code em font i nobr s small strike strong tt u"
 _NAME_BYTES = 8
 _REOPENED = 64  # open formatting elements up to here are ordinary; above, every later element may repeat them
 _LONG_TAG = 1 << 16
@@ -38,8 +38,8 @@ class Size(NamedTuple):
     depth: int
 
 
-def _pack(names: list[str]) -> npt.NDArray[np.uint64]:
-    padded = [name.encode()[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0") for name in names]
+def _pack(names: str) -> npt.NDArray[np.uint64]:
+    padded = [name.encode()[:_NAME_BYTES].ljust(_NAME_BYTES, b"\0") for name in names.split()]
     return np.unique(np.frombuffer(b"".join(padded), dtype=">u8").astype(np.uint64))
 
 

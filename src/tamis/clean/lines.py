@@ -82,12 +82,14 @@ def _c4(name: TrimName, clean: pa.LargeStringArray, table: Table) -> Trimmed:
     rules = tuple(f"{name}.{r}" for r in ("blank", "long_word", "terminal", "words", "javascript", "policy"))
     long_word = table["longest_token"] > LONGEST_WORD
     ends = np.isin(table["last_char"], _END_MARKS) & ~table["ends_ellipsis"] if terminal else None
-    decided = _first([
-        table["nonspace_chars"] == 0,
-        long_word,
-        np.zeros(len(long_word), bool) if ends is None else ~ends,
-        table["words"] < _MIN_WORDS[name],
-    ])
+    decided = _first(
+        [
+            table["nonspace_chars"] == 0,
+            long_word,
+            np.zeros(len(long_word), bool) if ends is None else ~ends,
+            table["words"] < _MIN_WORDS[name],
+        ]
+    )
     lines = _Lines(decided, rules, [], np.zeros(len(decided), np.int64))
     lorem, curly = _has(table, "lorem ipsum"), _has(table, "{")
     last = _first([_has(table, "javascript"), _has(table, *_POLICY)])
@@ -136,9 +138,7 @@ def _first(conditions: list[npt.NDArray[np.bool_]]) -> npt.NDArray[np.int64]:
     return found
 
 
-def _strip(
-    clean: pa.LargeStringArray, table: Table, kept: npt.NDArray[np.bool_], lines: _Lines, rule: str
-) -> None:
+def _strip(clean: pa.LargeStringArray, table: Table, kept: npt.NDArray[np.bool_], lines: _Lines, rule: str) -> None:
     """White space at the ends of lines that stay."""
     offsets, data = text_buffers(clean)
     base = offsets[table["document"]]
@@ -164,13 +164,15 @@ def _refinedweb(name: TrimName, clean: pa.LargeStringArray, table: Table) -> Tri
     )
     for line, raw in zip(candidates.tolist(), read_lines(clean, table, candidates), strict=True):
         counter[line] = _COUNTER.fullmatch(raw) is not None
-    decided = _first([
-        table["nonspace_chars"] == 0,
-        table["upper_chars"] > 0.5 * chars,
-        table["digit_chars"] > 0.999999 * chars,
-        counter,
-        table["words"] < 2,
-    ])
+    decided = _first(
+        [
+            table["nonspace_chars"] == 0,
+            table["upper_chars"] > 0.5 * chars,
+            table["digit_chars"] > 0.999999 * chars,
+            counter,
+            table["words"] < 2,
+        ]
+    )
     lines = _Lines(decided, rules, [], np.zeros(len(decided), np.int64))
     some = _has(table, "items in cart", "read more...", "sign-in") & (table["words"] <= _SUBSTRING_WORDS)
     small = np.flatnonzero(some & (decided < 0))

@@ -58,7 +58,7 @@ def line_spans(
 def read_lines(text: pa.LargeStringArray, table: dict[str, npt.NDArray[Any]], lines: I64) -> Iterator[str]:
     """The given lines of a line table, without their breaks."""
     offsets, data = text_buffers(text)
-    view = memoryview(data)
+    view = data.data
     base = offsets[table["document"][lines]]
     spans = zip((base + table["start"][lines]).tolist(), (base + table["end"][lines]).tolist(), strict=True)
     return (str(view[start:end], "utf-8") for start, end in spans)

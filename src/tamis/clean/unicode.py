@@ -46,9 +46,7 @@ _FLAG_TAGS = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{2,8}\U000e007f")
 
 _DIFF_WORDS = 2000  # longer lines that lose or win words are replaced as one
 _BREAKS = re.compile("\r\n|[\r\u2028\u2029\x85]")
-_FTFY_REMOVES = re.compile(
-    "\x1b\\[[0-9;]*[a-zA-Z]|[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]"
-)
+_FTFY_REMOVES = re.compile("\x1b\\[[0-9;]*[a-zA-Z]|[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]")
 
 
 @functools.cache
@@ -87,7 +85,7 @@ def repair_edits(text: pa.LargeStringArray) -> pa.ListArray:
     config = ftfy_config()
     documents, starts, ends = kernels.suspicious_lines(text)
     offsets, data = text_buffers(text)
-    view = memoryview(data)
+    view = data.data
     columns: tuple[list[Any], ...] = ([], [], [], [], [])
     for row, start, end in zip(documents.tolist(), starts.tolist(), ends.tolist(), strict=True):
         base, limit = int(offsets[row]), int(offsets[row + 1])
