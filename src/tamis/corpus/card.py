@@ -90,7 +90,8 @@ def _lines(data: ReportData) -> Iterable[str]:
     yield "## Known limits"
     yield ""
     yield (
-        "Texts belong to their authors; the licences above are what the recipe states, and nobody has checked each page. "
+        "Texts belong to their authors; the licences above are what the recipe states, and nobody has checked each "
+        "page. "
         "Languages are detected by a model and may be wrong, most of all in short texts. Rules come with the biases of "
         "their sources: a limit found on English pages drops other languages and genres at other rates."
     )

@@ -255,17 +255,23 @@ def histogram(
     if not len(sample):
         return None
     low, high = np.quantile(sample, [0.005, 0.995]).tolist()
+    width = max(high - low, 1e-9)
     for limit in limits:
-        low, high = min(low, limit.value), max(high, limit.value)
+        # A limit far beyond all values would press them into one bar: it is named under the plot, not drawn.
+        if limit.value > 50 or low - 3 * width <= limit.value <= high + 3 * width:
+            low, high = min(low, limit.value), max(high, limit.value)
     log = low >= 0 and high > 50 and np.median(sample) < high / 8
+    whole = not (sample % 1).any() and high - low < BINS
     if high <= low:
         high = low + 1.0
-    if log:
+    if whole:
+        edges = np.arange(np.floor(low), np.ceil(high) + 2) - 0.5  # one bin for each number
+    elif log:
         edges = np.expm1(np.linspace(np.log1p(low), np.log1p(high), BINS + 1))
     else:
         pad = 0.0 if low >= 0 and high <= 1 else (high - low) * 0.02
         edges = np.linspace(max(0.0, low - pad) if low >= 0 else low - pad, high + pad, BINS + 1)
-    counts = np.zeros(BINS, dtype=np.int64)
+    counts = np.zeros(len(edges) - 1, dtype=np.int64)
     below = above = null = 0
     for path in paths:
         values, missing = _numbers(path, column)
@@ -282,7 +288,7 @@ def histogram(
         below,
         above,
         null,
-        bool(log),
+        bool(log and not whole),
         limits,
     )
 

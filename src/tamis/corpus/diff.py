@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tamis.corpora import Corpus
 
 NOT_READ = "(not read)"
+MOST_ROWS = 20
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class CorpusDiff:
         one = self.total
         kept_a, kept_b = one.both + one.only_a, one.both + one.only_b
         lines = [f"A {self.a} keeps {kept_a:,} documents, B {self.b} keeps {kept_b:,}; {self.jaccard:.1%} are in both"]
+        lines.append("tokens are counted by each corpus's own tokenizer")
         right = (False, True, True, True, True, True)
         for title, groups in (("", (one,)), ("source", self.sources), ("language", self.languages)):
             heads = [title, "both", "only A", "only B", "tokens only A", "tokens only B"]
@@ -88,9 +90,11 @@ class CorpusDiff:
                     *(f"{n:,}" for n in (group.both, group.only_a, group.only_b)),
                     *(f"{n:,}" for n in (group.tokens_only_a, group.tokens_only_b)),
                 ]
-                for group in groups
+                for group in groups[:MOST_ROWS]
             ]
             lines += ["", *columns([heads, *rows], right)]
+            if len(groups) > MOST_ROWS:
+                lines.append(f"and {len(groups) - MOST_ROWS} more (--json lists all)")
         for title, reasons in (
             ("only A: why B drops them", self.lost),
             ("only B: why A drops them", self.won),

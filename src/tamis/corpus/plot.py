@@ -44,11 +44,14 @@ def plot(histogram: Histogram) -> str:
             kind = "in" if fine else "out"
             width = max(stop - start - 0.35, 0.3)
             bars.append(
-                f'<rect class="{kind}" x="{start:.2f}" y="{BASE - height:.2f}" width="{width:.2f}" height="{height:.2f}"/>'
+                f'<rect class="{kind}" x="{start:.2f}" y="{BASE - height:.2f}" width="{width:.2f}" '
+                f'height="{height:.2f}"/>'
             )
     lines = []
     for value in sorted({limit.value for limit in histogram.limits}):
         x = place(value)
+        if not 0 <= x <= WIDTH:
+            continue
         anchor = "end" if x > WIDTH * 0.8 else "start" if x < WIDTH * 0.2 else "middle"
         lines.append(f'<line class="limit" x1="{x:.2f}" x2="{x:.2f}" y1="{TOP - 2}" y2="{BASE}"/>')
         lines.append(
@@ -74,8 +77,8 @@ def plot(histogram: Histogram) -> str:
     label = escape(f"Histogram of {histogram.signal}; limits: {rules}")
     return (
         f'<figure><figcaption><span class="mono">{escape(histogram.signal)}</span></figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}"><line class="axis" x1="0" x2="{WIDTH}" y1="{BASE}" '
-        f'y2="{BASE}"/>{"".join(bars)}{"".join(lines)}{ticks}</svg><figcaption><span class="note">{escape(rules)}.'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">'
+        f'<line class="axis" x1="0" x2="{WIDTH}" y1="{BASE}" y2="{BASE}"/>{"".join(bars)}{"".join(lines)}{ticks}</svg><figcaption><span class="note">{escape(rules)}.'
         f"{escape(tail)}</span></figcaption></figure>"
     )
 

@@ -45,7 +45,8 @@ def render(data: ReportData) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="referrer" content="no-referrer">'
         f"<title>{escape(data.name)}: a corpus by Tamis</title><style>\n{style}</style></head>\n"
         f'<body><div class="page"><nav aria-label="Contents"><div class="brand">Tamis</div>{links}'
         '<button id="theme" type="button">Light / dark</button></nav>\n'
@@ -118,8 +119,8 @@ def _funnel(data: ReportData) -> str:
 
 def _step(name: str, count: int, left: int, whole: int) -> str:
     return (
-        f'<div class="step">{escape(name)}</div><div class="track"><i class="keep" style="left:0;width:{_width(left, whole)}">'
-        f'</i></div><div class="n">{count:,}</div><div class="share">{escape(percent(count, whole))}</div>'
+        f'<div class="step">{escape(name)}</div><div class="track">'
+        f'<i class="keep" style="left:0;width:{_width(left, whole)}"></i></div><div class="n">{count:,}</div><div class="share">{escape(percent(count, whole))}</div>'
     )
 
 
@@ -170,7 +171,8 @@ def _sample(sample: Sample) -> str:
     text = escape(sample.excerpt) or "<em>no text</em>"
     return (
         f'<article class="sample"><header><span class="mono">{escape(sample.id[:12])}</span>'
-        f"<span>{escape(sample.source)}</span><span>{escape(sample.language)}</span><span>{sample.chars:,} characters</span>"
+        f"<span>{escape(sample.source)}</span><span>{escape(sample.language)}</span>"
+        f"<span>{sample.chars:,} characters</span>"
         f'<span class="mono">{escape(sample.url or "")}</span><span>{reasons}</span></header>'
         f'<div class="text{more}" dir="auto">{text}</div></article>'
     )
@@ -212,7 +214,10 @@ def _languages(data: ReportData) -> str:
         for code, (documents, stays, octets) in found.items()
     ]
     heads = [">documents", ">kept", "", ">share kept", ">text", ">share of text"]
-    note = f'<p class="note">{plural(len(rows), "language")} as detected; <code>und</code> is text too short or too mixed to tell.</p>'
+    note = (
+        f'<p class="note">{plural(len(rows), "language")} as detected; <code>und</code> is text too short or too mixed '
+        "to tell.</p>"
+    )
     return note + table(heads, rows, first="language", sortable=True)
 
 
@@ -222,7 +227,8 @@ def _signals(data: ReportData) -> str:
     figures = "".join(plot(one) for one in data.histograms)
     return (
         '<p class="note">Every signal that a rule compares with a number, over all documents with text, inside the '
-        "rule's scope or not. The dashed line is the limit.</p>"
+        "rule's scope or not. The dashed line is the limit. Heights are square roots of counts, so that thin tails "
+        "show.</p>"
         '<div class="legend"><span><i style="background:var(--keep)"></i>within the limits</span>'
         '<span><i style="background:var(--drop)"></i>beyond a limit</span></div>'
         f'<div class="plots">{figures}</div>'
@@ -254,8 +260,8 @@ def _cluster(cluster: ClusterRow) -> str:
         parts.append(tag.get(kind, shown))
     kept, lost = cluster.kept, cluster.lost
     return (
-        f'<article class="sample"><header><span>{plural(cluster.size, "document")}</span><span>Jaccard {cluster.jaccard:.3f}'
-        f'</span><span>kept <span class="mono">{escape(kept.id[:12])} {escape(kept.url or "")}</span></span>'
+        f'<article class="sample"><header><span>{plural(cluster.size, "document")}</span>'
+        f'<span>Jaccard {cluster.jaccard:.3f}</span><span>kept <span class="mono">{escape(kept.id[:12])} {escape(kept.url or "")}</span></span>'
         f'<span>lost <span class="mono">{escape(lost.id[:12])} {escape(lost.url or "")}</span></span></header>'
         f'<div class="text" dir="auto">{" ".join(parts)}</div></article>'
     )
@@ -296,7 +302,8 @@ def _mixture(data: ReportData) -> str:
         limited = f'<p class="note">The size is limited by the epochs of {names}.</p>'
     made = data.tokens
     about = (
-        f"<h3>Token shards</h3><p>{made.tokens:,} tokens, end-of-text marks included, of {plural(made.documents, 'document')}; "
+        f"<h3>Token shards</h3><p>{made.tokens:,} tokens, end-of-text marks included, "
+        f"of {plural(made.documents, 'document')}; "
         f"{escape(made.dtype)}, vocabulary {made.vocabulary:,}"
         + (f", context {made.context:,}" if made.context else "")
         + f'. Tokenizer <code title="SHA-256">{escape(made.tokenizer_sha256[:16])}</code>.</p>'
@@ -341,7 +348,10 @@ def _losses(data: ReportData) -> str:
             for file, offset, detail in loss.examples
         )
         rows.append([cell(loss.reason, "name"), number(loss.count), f'<td class="mono wide">{places}</td>'])
-    note = '<p class="note">Records that gave no document. All of them are listed in the workspace under <code>losses/</code>.</p>'
+    note = (
+        '<p class="note">Records that gave no document. All of them are listed in the workspace under '
+        "<code>losses/</code>.</p>"
+    )
     return note + table([">records", "for example"], rows, first="reason")
 
 
@@ -357,10 +367,11 @@ def _lineage(data: ReportData) -> str:
     packages = [[cell(name, "name"), cell(version, "mono")] for name, version in data.versions.items()]
     return (
         f"<h3>Sources and licences</h3>{table(['licence', 'paths'], sources, first='source')}"
-        "<h3>Stages</h3><p class='note'>One hash over the content hashes of all files of a stage, in order: equal hashes are "
-        f"equal bytes.</p>{table(['>files', '>size', 'hash'], stages, first='stage')}"
+        "<h3>Stages</h3><p class='note'>One hash over the content hashes of all files of a stage, in order: equal "
+        f"hashes are equal bytes.</p>{table(['>files', '>size', 'hash'], stages, first='stage')}"
         f"<h3>Versions</h3>{table(['version'], packages, first='package')}"
-        f"<h3>Recipe</h3><p class='note'>Digest <code>{escape(data.recipe_digest)}</code>, seed <code>{data.seed}</code>.</p>"
+        f"<h3>Recipe</h3><p class='note'>Digest <code>{escape(data.recipe_digest)}</code>, "
+        f"seed <code>{data.seed}</code>.</p>"
         f"<pre>{escape(data.recipe)}</pre>"
     )
 
