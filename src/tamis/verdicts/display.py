@@ -18,8 +18,8 @@ def printable(text: str, width: int | None = None) -> str:
 
 
 def _shown(character: str) -> str:
-    if character == "\n":
-        return "\\n"
+    if character in "\n\t":
+        return "\\n" if character == "\n" else "\\t"
     if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"):
         code = ord(character)
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

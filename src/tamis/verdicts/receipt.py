@@ -144,7 +144,7 @@ def receipt(reader: Reader, key: str, *, signals: Mapping[str, pa.DataType] | No
     known = _row(reader, found, _groups(rules))
     lines = _lines(rules, known, document["text"] is not None)
     texts = _Texts(reader)
-    edits = texts.edits(found)
+    edits = texts.merged(found)
     wrong = [line.name for line in lines if line.verdict in (DROP, WOULD_DROP)]
     stated = [name for name in verdict["reasons"] if name in rules.names]
     duplicate, nearest = _rivals(reader, found, verdict, texts, document["text"])
@@ -286,36 +286,49 @@ class _Texts:
     def final(self, found: Found, text: str | None) -> str:
         return self._apply(text, [edits for _, edits in self.edits(found)])
 
+    def merged(self, found: Found) -> list[dict[str, Any]]:
+        """All edits of the document as one list: where two rules took the same text out, it counts once."""
+        lists = [edits for _, edits in self.edits(found)]
+        every: list[dict[str, Any]] = _merge(lists)[0].as_py() if lists else []
+        return every
+
     def _apply(self, text: str | None, lists: Sequence[pa.ListArray]) -> str:
         if text is None or not lists:
             return text or ""
-        from tamis.clean.edits import apply_edits, merge
+        from tamis.clean.edits import apply_edits
 
-        merged = lists[0]
-        for edits in lists[1:]:
-            merged = merge(merged, edits)
+        merged = _merge(lists)
         made: str = apply_edits(pa.array([text], pa.large_string()), merged)[0].as_py()
         return made
 
 
-def _edited(edits: Sequence[tuple[str, pa.ListArray]]) -> tuple[Edited, ...]:
+def _merge(lists: Sequence[pa.ListArray]) -> pa.ListArray:
+    from tamis.clean.edits import merge
+
+    merged = lists[0]
+    for edits in lists[1:]:
+        merged = merge(merged, edits)
+    return merged
+
+
+def _edited(edits: Sequence[Mapping[str, Any]]) -> tuple[Edited, ...]:
     totals: dict[str, list[int]] = {}
-    for _, lists in edits:
-        for edit in lists[0].as_py():
-            sums = totals.setdefault(edit["rule"], [0, 0, 0])
-            for slot, number in enumerate((1, edit["end"] - edit["start"], len(edit["replacement"].encode()))):
-                sums[slot] += number
+    for edit in edits:
+        sums = totals.setdefault(edit["rule"], [0, 0, 0])
+        for slot, number in enumerate((1, edit["end"] - edit["start"], len(edit["replacement"].encode()))):
+            sums[slot] += number
     return tuple(Edited(rule, *sums) for rule, sums in totals.items())
 
 
-def _changes(text: str | None, edits: Sequence[tuple[str, pa.ListArray]], most: int) -> tuple[Change, ...]:
-    """The largest edits, in the order of the text."""
+def _changes(text: str | None, edits: Sequence[Mapping[str, Any]], most: int) -> tuple[Change, ...]:
+    """The largest edits, in the order of the text; edits of white space alone are not shown."""
     if text is None:
         return ()
     from tamis.clean.edits import difference
 
-    every = [edit for _, lists in edits for edit in lists[0].as_py()]
-    largest = sorted(every, key=lambda edit: (edit["start"] - edit["end"], edit["start"]))[:most]
+    data = text.encode()
+    visible = [edit for edit in edits if data[edit["start"] : edit["end"]].strip() or edit["replacement"].strip()]
+    largest = sorted(visible, key=lambda edit: (edit["start"] - edit["end"], edit["start"]))[:most]
     hunks = difference(text, sorted(largest, key=lambda edit: edit["start"]))
     return tuple(Change(h.rule, h.start, h.end, h.before, h.removed, h.inserted, h.after) for h in hunks)
 

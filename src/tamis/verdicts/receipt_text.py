@@ -167,7 +167,11 @@ def _to_keep(keep: ToKeep) -> list[str]:
         return _pairs([("to keep", keep.why)])
     wanted = " and ".join(f"{name} off" if text == "off" else text for name, text in keep.settings.items())
     changes = " ".join(f"{name}={_quoted(text)}" for name, text in keep.settings.items())
-    effect = f"returns {keep.returns:,} documents" if keep.works else f"not enough: {keep.why}"
+    effect = (
+        f"returns {keep.returns:,} document{'' if keep.returns == 1 else 's'}"
+        if keep.works
+        else f"not enough: {keep.why}"
+    )
     return _pairs([("to keep", f"{printable(wanted)}: {effect}"), ("", f"tamis what-if {printable(changes)}")])
 
 
