@@ -88,7 +88,8 @@ def compare(name: str, texts: list[str]) -> None:
 PIECES = [
     "word", "five plain words are here.", " ", "\t", "\n", "\n", "\n\n", "[1]", "[]", "[edit]", "[citation needed]",
     "...", ".", "!", '"', "…", "lorem ipsum", "JavaScript", "Privacy Policy", "{", "}", "x" * 1001, "15",
-    "SHOUT", "1,234 likes", "items in cart", "Read more...", "Sign-in", "漢字。", "é", "\u3000", "\xa0", "12K views", "3 comments",
+    "SHOUT", "1,234 likes", "items in cart", "Read more...", "Sign-in",
+    "漢字。", "é", "\u3000", "\xa0", "12K views", "3 comments",
 ]  # fmt: skip
 
 
