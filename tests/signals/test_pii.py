@@ -41,3 +41,7 @@ def test_counts(batch) -> None:
     assert out["emails"].to_pylist() == [2, 0, 0]
     assert out["ips"].to_pylist() == [1, 0, 0]
     assert set(out) == {f"{kind}s" for kind in KINDS}
+
+
+def test_documents_do_not_touch_each_other() -> None:
+    assert len(pii.spans(pa.array(["0x", "4111 1111 1111 1111", "4111111111111111"], pa.large_string()))) == 2

@@ -41,7 +41,11 @@ def spans(text: pa.LargeStringArray) -> list[tuple[int, Span]]:
     at = np.flatnonzero(data == ord("@")).astype(np.int64)
     digits = np.flatnonzero((data - np.uint8(48)) < 10).astype(np.int64)
     first, last, heads, sizes = _group(digits, offsets, _joined(data, digits))
-    numbers = (sizes >= 7) & (data[np.maximum(first - 1, 0)] != ord("x"))  # 0x00000000
+    numbers = sizes >= 7
+    plain = np.flatnonzero(numbers & (last - first + 1 == sizes) & (first > 0))
+    behind_x = plain[data[first[plain] - 1] == ord("x")]  # 0x00000000
+    row = np.searchsorted(offsets, first[behind_x], side="right") - 1
+    numbers[behind_x[first[behind_x] > offsets[row]]] = False
     dotted = np.zeros(len(digits), np.int64)
     if len(digits) > 1:
         dotted[1:] = (np.diff(digits) == 2) & (data[digits[1:] - 1] == ord("."))
