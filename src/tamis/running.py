@@ -178,6 +178,8 @@ def write_report(corpus: Corpus) -> tuple[Path, Path]:
     page, text = home / "report.html", home / "card.md"
     page.write_text(report.render(data), encoding="utf-8")
     text.write_text(card.render(data), encoding="utf-8")
+    if data.tokens:  # with text/, the folder is one that `datasets.load_dataset` reads
+        (home / "README.md").write_text(card.readme(data), encoding="utf-8")
     return page, text
 
 
