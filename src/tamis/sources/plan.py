@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from tamis.sources import arc, parquet, text, warc
+from tamis.sources.codecs import SUFFIXES as COMPRESSED
+from tamis.sources.codecs import compression_of, lz4_refusal
 from tamis.sources.opening import is_local, matches, opened
 from tamis.sources.records import SourceError, SourceSpec, Split
-from tamis.sources.streams import SUFFIXES as COMPRESSED
-from tamis.sources.streams import Stored, compression_of, lz4_refusal, stream_of
+from tamis.sources.streams import Stored, stream_of
 
 FORMATS = ("warc", "wet", "arc", "jsonl", "parquet", "text", "html")
 SPLIT_BYTES = 64 << 20

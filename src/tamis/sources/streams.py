@@ -13,28 +13,30 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
+from tamis.sources.codecs import (
+    MAGIC,
+    SUFFIXES,
+    ZSTD_DICTIONARY,
+    ZSTD_SKIPPABLE,
+    Bounded,
+    Codec,
+    Decoder,
+    Gzip,
+    Zstd,
+    compression_of,
+    decoding_errors,
+    lz4_refusal,
+)
 from tamis.sources.records import SourceError
 
 CHUNK = 1 << 20
 _SALVAGE_STEP = 64
 _LONG = 1 << 18
-
-SUFFIXES = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd", ".xz": "xz", ".bz2": "bzip2", ".lz4": "lz4"}
-_MAGIC = {
-    "gzip": b"\x1f\x8b\x08",
-    "zstd": b"\x28\xb5\x2f\xfd",
-    "xz": b"\xfd7zXZ\x00",
-    "bzip2": b"BZh",
-    "lz4": b"\x04\x22\x4d\x18",
-}
-_ZSTD_SKIPPABLE = tuple(bytes([0x50 + low, 0x2A, 0x4D, 0x18]) for low in range(16))
-_ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,6 @@ class Fault:
     offset: int
     reason: str
     detail: str
-
-
-def compression_of(head: bytes) -> str | None:
-    """The compression that a file's first bytes announce, or None."""
-    for name, magic in _MAGIC.items():
-        if head.startswith(magic):
-            return name
-    return "zstd" if head.startswith(_ZSTD_SKIPPABLE) else None
 
 
 class Stored:
@@ -211,88 +205,16 @@ class Stream:
         return window
 
 
-class Decoder(Protocol):
-    """Decodes one member. `feed` returns decoded bytes and how many bytes of input it used."""
-
-    hungry: bool
-    eof: bool
-
-    def feed(self, data: memoryview) -> tuple[bytes, int]: ...
-
-    def copy(self) -> Decoder | None:
-        """The decoder as it is now, or None where its library cannot."""
-
-
-class _Gzip:
-    def __init__(self, decoder: Any = None) -> None:
-        self._decoder = decoder or zlib.decompressobj(31)
-        self.hungry, self.eof = True, False
-
-    def copy(self) -> Decoder | None:
-        return _Gzip(self._decoder.copy())
-
-    def feed(self, data: memoryview) -> tuple[bytes, int]:
-        out = self._decoder.decompress(data)
-        self.eof = self._decoder.eof
-        return out, len(data) - len(self._decoder.unused_data)
-
-
-class _Zstd:
-    def __init__(self, dictionary: Any = None) -> None:
-        import zstandard
-
-        # 2 GiB windows are what `zstd --long=31` and Reddit's dumps use; memory grows with the window in use.
-        options: dict[str, Any] = {"max_window_size": 2**31}
-        if dictionary is not None:
-            options["dict_data"] = dictionary
-        self._decoder = zstandard.ZstdDecompressor(**options).decompressobj()
-        self.hungry, self.eof = True, False
-
-    def copy(self) -> Decoder | None:
-        return None
-
-    def feed(self, data: memoryview) -> tuple[bytes, int]:
-        out = self._decoder.decompress(data)
-        self.eof = self._decoder.eof
-        return out, len(data) - len(self._decoder.unused_data)
-
-
-class _Bounded:
-    """bzip2 and xz, whose decoders can be told how much to give at once."""
-
-    def __init__(self, decoder: Any) -> None:
-        self._decoder = decoder
-        self.hungry, self.eof = True, False
-
-    def copy(self) -> Decoder | None:
-        return None
-
-    def feed(self, data: memoryview) -> tuple[bytes, int]:
-        out = self._decoder.decompress(data, CHUNK)
-        self.eof = self._decoder.eof
-        self.hungry = self._decoder.needs_input or self.eof
-        return out, len(data) - (len(self._decoder.unused_data) if self.eof else 0)
-
-
-@dataclass(frozen=True)
-class _Codec:
-    name: str
-    magics: tuple[bytes, ...]
-    window: int  # bytes of input at once: bounds the output of one step
-    begin: Callable[[], Decoder]
-    padding: bool = False  # zero bytes between and after members are no fault
-
-
 class Members(Stream):
     """Bytes of a compressed file, member by member."""
 
-    def __init__(self, stored: Stored, codec: _Codec) -> None:
+    def __init__(self, stored: Stored, codec: Codec) -> None:
         super().__init__(stored)
         self._filled = 0
         self._codec = codec
         self._decoder: Decoder | None = None
         self._member = stored.position
-        self._errors = _errors(codec.name)
+        self._errors = decoding_errors(codec.name)
         self._marks: deque[tuple[int, int]] = deque()  # (decompressed position, stored offset) of members
 
     def where(self) -> tuple[int, int]:
@@ -388,19 +310,6 @@ class Members(Stream):
         self._decoder = None
 
 
-def _errors(codec: str) -> tuple[type[Exception], ...]:
-    if codec == "zstd":
-        import zstandard
-
-        return (zstandard.ZstdError,)
-    # bz2 raises OSError for bad data; reads of the file happen outside the guarded call.
-    return {"gzip": (zlib.error,), "bzip2": (OSError, ValueError), "xz": (lzma.LZMAError,)}[codec]
-
-
-def lz4_refusal(path: str) -> str:
-    return f"{path} is compressed with LZ4, which is not read: recompress it with gzip or zstd"
-
-
 def stream_of(file: BinaryIO, path: str, start: int = 0) -> Stream:
     """A stream over an open file, by the compression that its first bytes announce.
 
@@ -411,7 +320,7 @@ def stream_of(file: BinaryIO, path: str, start: int = 0) -> Stream:
     head = stored.peek(8)
     name = compression_of(head)
     named = next((kind for suffix, kind in SUFFIXES.items() if path.lower().endswith(suffix)), None)
-    if name is None and named is not None and head and _MAGIC[named].startswith(head):
+    if name is None and named is not None and head and MAGIC[named].startswith(head):
         name = named  # cut within the first bytes: truncated, not plain
     if start:
         stored.seek(start)
@@ -422,26 +331,26 @@ def stream_of(file: BinaryIO, path: str, start: int = 0) -> Stream:
     return Members(stored, _codec(name, stored, path))
 
 
-def _codec(name: str, stored: Stored, path: str) -> _Codec:
+def _codec(name: str, stored: Stored, path: str) -> Codec:
     if name == "gzip":
-        return _Codec(name, (_MAGIC[name],), 32 << 10, _Gzip, padding=True)
+        return Codec(name, (MAGIC[name],), 32 << 10, Gzip, padding=True)
     if name == "zstd":
         dictionary = _zstd_dictionary(stored, path)
-        return _Codec(name, (_MAGIC[name], *_ZSTD_SKIPPABLE), 4 << 10, lambda: _Zstd(dictionary))
+        return Codec(name, (MAGIC[name], *ZSTD_SKIPPABLE), 4 << 10, lambda: Zstd(dictionary))
     if name == "xz":
-        return _Codec(
+        return Codec(
             name,
-            (_MAGIC[name],),
+            (MAGIC[name],),
             64 << 10,
-            lambda: _Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=512 << 20)),
+            lambda: Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=512 << 20)),
             padding=True,
         )
-    return _Codec(name, (_MAGIC[name],), 64 << 10, lambda: _Bounded(bz2.BZ2Decompressor()))
+    return Codec(name, (MAGIC[name],), 64 << 10, lambda: Bounded(bz2.BZ2Decompressor()))
 
 
 def _zstd_dictionary(stored: Stored, path: str) -> Any:
     """The dictionary that a `.warc.zst` carries in a first skippable frame (IIPC's proposal), or None."""
-    if stored.position or stored.peek(4) != _ZSTD_DICTIONARY:
+    if stored.position or stored.peek(4) != ZSTD_DICTIONARY:
         return None
     import zstandard
 
@@ -449,6 +358,6 @@ def _zstd_dictionary(stored: Stored, path: str) -> Any:
     if size > 64 << 20:
         raise SourceError(f"{path} announces a zstd dictionary of {size} bytes, more than 64 MiB")
     data = stored.peek(8 + size)[8:]
-    if data.startswith(_MAGIC["zstd"]):
+    if data.startswith(MAGIC["zstd"]):
         data = zstandard.ZstdDecompressor().decompress(data, max_output_size=64 << 20)
     return zstandard.ZstdCompressionDict(data)
