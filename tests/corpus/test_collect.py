@@ -36,10 +36,8 @@ def work(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with the corpora `main` and `strict`."""
     folder = tmp_path_factory.mktemp("web")
     rows = pq.read_table(data_dir / "text" / "multilingual.parquet").to_pylist()[::80]
-    texts = [row["text"][:4000] for row in rows] + [
-        "<script>alert(1)</script> too short",
-        max((row["text"] for row in rows), key=len)[:4000],
-    ]
+    longest = max((row["text"] for row in rows), key=len)[:4000]
+    texts = [row["text"][:4000] for row in rows] + ["<script>alert(1)</script> too short", longest]
     lines = [json.dumps({"text": text, "url": f"https://example.org/{n}?<b>"}) for n, text in enumerate(texts)]
     (folder / "docs.jsonl").write_text("\n".join(lines[:-12]) + "\n", encoding="utf-8")
     (folder / "extra.jsonl").write_text("\n".join(lines[-12:]) + "\nnot json\n", encoding="utf-8")

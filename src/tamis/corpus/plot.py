@@ -78,7 +78,8 @@ def plot(histogram: Histogram) -> str:
     return (
         f'<figure><figcaption><span class="mono">{escape(histogram.signal)}</span></figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">'
-        f'<line class="axis" x1="0" x2="{WIDTH}" y1="{BASE}" y2="{BASE}"/>{"".join(bars)}{"".join(lines)}{ticks}</svg><figcaption><span class="note">{escape(rules)}.'
+        f'<line class="axis" x1="0" x2="{WIDTH}" y1="{BASE}" y2="{BASE}"/>'
+        f'{"".join(bars)}{"".join(lines)}{ticks}</svg><figcaption><span class="note">{escape(rules)}.'
         f"{escape(tail)}</span></figcaption></figure>"
     )
 

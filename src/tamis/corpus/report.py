@@ -120,7 +120,8 @@ def _funnel(data: ReportData) -> str:
 def _step(name: str, count: int, left: int, whole: int) -> str:
     return (
         f'<div class="step">{escape(name)}</div><div class="track">'
-        f'<i class="keep" style="left:0;width:{_width(left, whole)}"></i></div><div class="n">{count:,}</div><div class="share">{escape(percent(count, whole))}</div>'
+        f'<i class="keep" style="left:0;width:{_width(left, whole)}"></i></div>'
+        f'<div class="n">{count:,}</div><div class="share">{escape(percent(count, whole))}</div>'
     )
 
 
@@ -261,7 +262,8 @@ def _cluster(cluster: ClusterRow) -> str:
     kept, lost = cluster.kept, cluster.lost
     return (
         f'<article class="sample"><header><span>{plural(cluster.size, "document")}</span>'
-        f'<span>Jaccard {cluster.jaccard:.3f}</span><span>kept <span class="mono">{escape(kept.id[:12])} {escape(kept.url or "")}</span></span>'
+        f"<span>Jaccard {cluster.jaccard:.3f}</span>"
+        f'<span>kept <span class="mono">{escape(kept.id[:12])} {escape(kept.url or "")}</span></span>'
         f'<span>lost <span class="mono">{escape(lost.id[:12])} {escape(lost.url or "")}</span></span></header>'
         f'<div class="text" dir="auto">{" ".join(parts)}</div></article>'
     )
