@@ -8,7 +8,9 @@ form, "v1"). Later versions of that code leave blank lines out and take a Unicod
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.signals.batch import Batch
 from tamis.signals.document import edited
@@ -25,7 +27,7 @@ def compute(batch: Batch, options: Options) -> dict[str, pa.Array]:
     a = batch.analysis("final")["stats"]
     every, nonblank, words = a["all_lines"], a["nonblank_lines"], a["words"]
     every = every * (a["chars"] > 0)  # no text, no lines
-    cuts, cut_bytes = edited(batch, [name for name in batch.edits if name != "clean"])
+    cuts, _ = edited(batch, [name for name in batch.edits if name != "clean"])
     return {
         "bytes": count(a["bytes"]),
         "chars": count(a["chars"]),
@@ -42,7 +44,7 @@ def compute(batch: Batch, options: Options) -> dict[str, pa.Array]:
         "list_ratio": share(a["newlines"], words),
         "list_ratio_punct": share(a["newlines"], words + a["stripped_marks"]),
         "cuts": count(cuts),
-        "cut_bytes": count(cut_bytes),
+        "cut_bytes": count(np.asarray(pc.binary_length(batch.clean)) - a["bytes"]),
     }
 
 
@@ -99,7 +101,7 @@ GROUP = SignalGroup(
             "newlines / (words + punctuation marks at the edge of a token): near the tokens of the original code",
             V1,
         ),
-        Column("cuts", INT, "edits", "edits of the line filters", OWN, total=True),
-        Column("cut_bytes", INT, "bytes", "bytes of extracted text that they remove or replace", OWN, total=True),
+        Column("cuts", INT, "edits", "edits of the line filters, each filter's own", OWN, total=True),
+        Column("cut_bytes", INT, "bytes", "bytes of clean text that they removed together", OWN, total=True),
     ),
 )
