@@ -60,6 +60,7 @@ def test_reasons(payload: bytes, kind: str, reason: str) -> None:
         b"".join(b"<font size=%d>" % n for n in range(5000)) + b"<p>x" * 5000,
         b"<b>" * 100_000,
         b"<table><tr><td>" * 100_000,
+        b"<a" * 5_000_000,
         b"<svg>" + b"<g>" * 100_000,
         b"<p " + b" ".join(b"a%d=1" % n for n in range(100_000)) + b">",
     ],

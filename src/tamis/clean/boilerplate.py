@@ -48,7 +48,10 @@ class _Rules(NamedTuple):
 
 @functools.cache
 def _rules() -> _Rules:
-    content = yaml.safe_load((resources.files(__package__) / "phrases.yaml").read_text("utf-8"))
+    content = yaml.load(
+        (resources.files(__package__) / "phrases.yaml").read_text("utf-8"),
+        getattr(yaml, "CSafeLoader", yaml.SafeLoader),
+    )
     labels = frozenset(str(x).lower() for part in ("lines", "weak") for g in content[part] for x in g["labels"])
     names = sorted({group["rule"] for part in content.values() for group in part})
     phrases = [

@@ -81,7 +81,7 @@ def extract(
     meta: dict[str, Any] = {"charset": encoding}
     if kind == "text":
         return _result(source, meta)
-    size = measure(source.encode() if encoding.startswith("utf-16") else payload, options.max_depth)
+    size = measure(source.encode() if encoding.startswith("utf-16") else payload, options.max_depth, options.max_nodes)
     if size.nodes > options.max_nodes:
         return Extracted(None, "extract.too_many_nodes", meta | {"detail": f"up to {size.nodes} nodes"})
     if size.depth > options.max_depth:

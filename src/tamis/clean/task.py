@@ -60,9 +60,11 @@ def documents_task(
                 pending += len(found.text)
             if pending >= BATCH_BYTES or len(rows) >= 4096:
                 documents.write(pa.RecordBatch.from_pylist(rows, DOCUMENTS))
+                context.advance(len(rows))
                 rows, pending = [], 0
         if rows:
             documents.write(pa.RecordBatch.from_pylist(rows, DOCUMENTS))
+            context.advance(len(rows))
     return {
         "in": out + losses.total(),
         "out": out,
