@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.documents import DamagedFile, open_shard, read_table
+from tamis.verdicts.display import printable
 from tamis.verdicts.reader import Reader
 
 MOST_SHOWN = 20
@@ -42,7 +43,7 @@ class Ambiguous(LookupError):
 
     def __init__(self, key: str, found: Sequence[Found], more: bool) -> None:
         self.found = tuple(found)
-        listed = "\n".join(f"  {one.id}  {one.url or ''}".rstrip() for one in found)
+        listed = "\n".join(f"  {one.id}  {printable(one.url or '', 100)}".rstrip() for one in found)
         tail = "\n  ... and more" if more else ""
         super().__init__(
             f"{key} names {'more than ' if more else ''}{len(found)} documents; say more of the id:\n{listed}{tail}"
