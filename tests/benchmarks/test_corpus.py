@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -104,8 +106,11 @@ def test_rows_beside_the_peer(data_dir: Path, tmp_path: Path, corpus: Any) -> No
     peers = _peers()
     corpus.cut([data_dir / "web/debdocs-00000.warc.gz"], tmp_path / "few", 30)
     (warc,) = (tmp_path / "few").iterdir()
+    texts = [f"Of the {number} houses in the street, this\nis to be sold and that was all." for number in range(40)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "texts.parquet")
     command = [sys.executable, str(BENCHMARKS / "corpus.py"), "--quick", "--json", "--peers", str(peers)]
-    done = subprocess.run([*command, "--warc", str(warc)], check=True, capture_output=True, text=True)
+    command += ["--warc", str(warc), "--text", str(tmp_path / "texts.parquet")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     rows = json.loads(done.stdout)["rows"]
     assert [set(row) for row in rows] == [{"what", "unit", "tamis", "peer_name", "peer", "ratio"}] * 16
     assert all(row["ratio"] > 0 and row["peer_name"].startswith("datatrove 0.10") for row in rows)
