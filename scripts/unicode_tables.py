@@ -34,7 +34,7 @@ LIMIT = 0x110000
 BLOCK = 128
 
 SPACE, PUNCT, ALPHA, UPPER, DIGIT, BREAK, TERMINAL, NUMSEP = (1 << i for i in range(8))
-SCRIPT, NFC_SUSPECT, CONTROL, FTFY_CHAR, ODD_SPACE = (1 << i for i in range(8, 13))
+SCRIPT, NFC_SUSPECT, CONTROL, FTFY_CHAR, ODD_SPACE, NAMED, MARK = (1 << i for i in range(8, 15))
 FLAGS = {
     "SPACE": (SPACE, "str.isspace"),
     "PUNCT": (PUNCT, "category P*, and the ASCII symbols $ + < = > ^ ` | ~"),
@@ -49,6 +49,8 @@ FLAGS = {
     "CONTROL": (CONTROL, "Cc but tab, LF, CR; Cf; noncharacters; invisible fillers"),
     "FTFY_CHAR": (FTFY_CHAR, "ftfy changes it wherever it stands"),
     "ODD_SPACE": (ODD_SPACE, "white space other than U+0020 and LF"),
+    "NAMED": (NAMED, "not ASCII, and ftfy's mojibake detector names it"),
+    "MARK": (MARK, "canonical combining class is not 0"),
 }
 
 # Sentence_Terminal in the main, by name, so that it does not follow a Unicode version by accident.
@@ -224,11 +226,11 @@ def _item(op: Any, av: Any, named: set[int]) -> tuple[Predicate, bool]:
     raise ValueError(f"ftfy's detector holds {op}, which this script cannot read")
 
 
-def mojibake() -> tuple[list[int], list[list[int]], list[list[int]], set[int]]:
+def mojibake() -> tuple[list[int], list[list[int]], list[list[int]], set[int], set[int]]:
     """Necessary conditions for ftfy's detector to fire.
 
     Returns (class of every code point, pair matrix [first][second] -> index of a mask, masks [index][class of the
-    third character], single code points that fire alone). Mask 0 never fires; the last class stands for "no
+    third character], single code points that fire alone, code points named). Mask 0 never fires; the last class stands for "no
     character". Code points that no set of the detector tells apart share a class.
     """
     tree = sre_parser.parse(ftfy.badness.BADNESS_RE.pattern, ftfy.badness.BADNESS_RE.flags)
@@ -288,7 +290,7 @@ def mojibake() -> tuple[list[int], list[list[int]], list[list[int]], set[int]]:
                     mask[count] = 1
             matrix[a][b] = masks.setdefault(tuple(mask), len(masks))
     single = {cp for cp in named for place in positions if len(place) == 1 and by_class[table[cp]][place[0]]}
-    return table, matrix, [list(m) for m in masks], single
+    return table, matrix, [list(m) for m in masks], single, named
 
 
 def two_stage(values: list[int]) -> tuple[list[int], list[int]]:
@@ -322,17 +324,20 @@ def build() -> dict[str, str]:
     for cp, text in folded.items():  # normalize.hpp relies on both
         if len(text.encode()) > 3 * len(chr(cp).encode()) or (" " in text and text != " "):
             raise ValueError(f"the fold of U+{cp:04X} is too long for the kernels' buffer, or holds a space")
-    moji, matrix, masks, single = mojibake()
+    moji, matrix, masks, single, named = mojibake()
     for cp in single:
         flags[cp] |= FTFY_CHAR
-    plain = {moji[cp] for cp in range(128)}
-    if any(matrix[a][b] for a in plain for b in plain):  # screen.hpp skips ASCII
-        raise ValueError("ftfy's detector fires on ASCII: this script must be revised")
+    for cp in named:
+        flags[cp] |= NAMED if cp >= 128 else 0
+    plain = {moji[cp] for cp in code_points() if not flags[cp] & NAMED}
+    if any(matrix[a][b] for a in plain for b in plain):  # screen.hpp looks only around named characters
+        raise ValueError("ftfy's detector fires without a character it names: this script must be revised")
     if any(matrix[moji[10]]):  # lines are screened one by one
         raise ValueError("ftfy's detector looks behind a newline: this script must be revised")
     ccc = [0] * LIMIT
     for cp in code_points():
         ccc[cp] = unicodedata.combining(chr(cp))
+        flags[cp] |= MARK if ccc[cp] else 0
     entries = sorted(set(folded.values()))
     number = {text: i + 1 for i, text in enumerate(entries)}
     fold_id = [0] * LIMIT

@@ -77,13 +77,19 @@ std::vector<u64> run(const Kernels& k, const Text& text, const std::vector<u64>&
   keep(least);
   k.minhash64(text, a64.data(), b64.data(), COUNT, 3, least64.data());
   keep(least64);
-  std::vector<Line> lines;
+  LineColumns lines;
   auto phrase = [](const char* s) { return std::vector<u8>(s, s + strlen(s)); };
-  k.line_table(text, {phrase("the"), phrase("{"), phrase("lorem ipsum"), phrase("\xe4\xb8\xad\xe6\x96\x87"), phrase("xxxx")}, lines);
-  for (const Line& l : lines)
-    keep(std::vector<u64>{u64(l.document), l.last_char, u64(l.start), u64(l.end), u64(l.chars), u64(l.words),
-                          u64(l.longest_token), u64(l.alpha_chars), u64(l.upper_chars), u64(l.digit_chars),
-                          u64(l.nonspace_chars), l.phrases, l.hash, l.ends_ellipsis});
+  const char* const wanted[] = {"the", "{", "lorem ipsum", "\xe4\xb8\xad\xe6\x96\x87", "xxxx"};
+  PhraseList phrases;
+  for (const char* p : wanted) phrases.push_back(phrase(p));
+  k.line_table(text, phrases, lines);
+  for (const auto* c : {&lines.start, &lines.end, &lines.chars, &lines.words, &lines.longest_token, &lines.alpha_chars,
+                        &lines.upper_chars, &lines.digit_chars, &lines.nonspace_chars})
+    keep(*c);
+  keep(lines.last_char);
+  keep(lines.ends_ellipsis);
+  keep(lines.phrases);
+  keep(lines.hash);
   k.screen(text, flags.data());
   keep(flags);
   std::vector<Span> spans;

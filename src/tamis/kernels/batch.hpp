@@ -93,13 +93,15 @@ static void shingles(const Text& text, size_t ngram, bool digits, std::vector<i6
                      std::vector<u64>& values) {
   Normalized normal;
   Shingler shingler;
+  std::vector<u64> scratch;
+  std::vector<u32> begins;
   offsets.assign(1, 0);
   values.clear();
   for (i64 row = 0; row < text.length; ++row) {
     normalize(text.begin(row), text.end(row), digits, true, normal);
     shingler.run(normal, ngram);
     std::vector<u64>& h = shingler.hashes;
-    std::sort(h.begin(), h.end());
+    sort_hashes(h, scratch, begins);
     values.insert(values.end(), h.begin(), std::unique(h.begin(), h.end()));
     offsets.push_back(static_cast<i64>(values.size()));
   }
@@ -115,11 +117,12 @@ static void ngram_hits(const Text& text, const u64* table, u64 mask, size_t ngra
   }
 }
 
-static void line_table(const Text& text, const PhraseList& phrases, std::vector<Line>& out) {
+static void line_table(const Text& text, const PhraseList& phrases, LineColumns& out) {
   PhraseFinder finder(phrases);
-  LineReader reader{finder, {}, {}};
-  for (i64 row = 0; row < text.length; ++row)
-    reader.run(text.begin(row), text.end(row), static_cast<i32>(row), out);
+  LineReader reader{finder, out, {}, {}};
+  if (text.length)
+    out.reserve(static_cast<size_t>(text.length + std::count(text.begin(0), text.end(text.length - 1), '\n')));
+  for (i64 row = 0; row < text.length; ++row) reader.run(text.begin(row), text.end(row), static_cast<i32>(row));
 }
 
 static void screen(const Text& text, u32* out) {

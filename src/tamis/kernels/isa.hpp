@@ -7,6 +7,7 @@
 #pragma once
 #include <string>
 
+#include "sets.hpp"
 #include "text.hpp"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -17,13 +18,23 @@
 namespace tamis {
 
 using PhraseList = std::vector<std::vector<u8>>;
-// One row of the line table.
-struct Line {
-  i32 document;
-  u32 last_char;
-  i64 start, end, chars, words, longest_token, alpha_chars, upper_chars, digit_chars, nonspace_chars;
-  u64 phrases, hash;
-  bool ends_ellipsis;
+// The line table, column by column.
+struct LineColumns {
+  std::vector<i32> document;
+  std::vector<i64> start, end, chars, words, longest_token, alpha_chars, upper_chars, digit_chars, nonspace_chars;
+  std::vector<u32> last_char;
+  std::vector<u8> ends_ellipsis;
+  std::vector<u64> phrases, hash;
+
+  void reserve(size_t lines) {
+    document.reserve(lines);
+    for (auto* c : {&start, &end, &chars, &words, &longest_token, &alpha_chars, &upper_chars, &digit_chars, &nonspace_chars})
+      c->reserve(lines);
+    last_char.reserve(lines);
+    ends_ellipsis.reserve(lines);
+    phrases.reserve(lines);
+    hash.reserve(lines);
+  }
 };
 
 struct Span {
@@ -54,7 +65,7 @@ struct Kernels {
   void (*minhash64)(const Text&, const u64* a, const u64* b, size_t count, size_t ngram, u64* out);
   void (*shingles)(const Text&, size_t ngram, bool digits, std::vector<i64>& offsets, std::vector<u64>& values);
   void (*ngram_hits)(const Text&, const u64* table, u64 mask, size_t ngram, bool digits, i64* out);
-  void (*line_table)(const Text&, const PhraseList& phrases, std::vector<Line>& out);
+  void (*line_table)(const Text&, const PhraseList& phrases, LineColumns& out);
   void (*screen)(const Text&, u32* out);
   void (*suspicious_lines)(const Text&, std::vector<Span>& out);
   void (*analyse)(const Text&, const Analysis& want);

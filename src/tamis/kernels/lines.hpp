@@ -50,61 +50,78 @@ struct PhraseFinder {
 
 struct LineReader {
   const PhraseFinder& phrases;
+  LineColumns& out;
   Classified classified;
   std::vector<u8> lower;
 
-  void run(const u8* begin, const u8* end, i32 document, std::vector<Line>& out) {
+  void run(const u8* begin, const u8* end, i32 document) {
     const Classified& c = classified;
     classify<true>(begin, end, classified);
     size_t length = static_cast<size_t>(end - begin);
     lower.resize(length);
     for (size_t i = 0; i < length; ++i) lower[i] = u8(begin[i] + (u8(begin[i] - 'A') < 26 ? 32 : 0));
-    size_t first = out.size();
+    size_t first = out.end.size();
     u32 from = 0;
     for (size_t b = 0; b < c.blocks.size(); ++b) {
       for (u64 m = c.blocks[b].newline; m; m &= m - 1) {
         u32 at = static_cast<u32>(b) * 64 + lowest(m);
-        out.push_back(line(begin, document, from, at));
+        line(begin, document, from, at);
         from = at + 1;
       }
     }
-    out.push_back(line(begin, document, from, static_cast<u32>(length)));
+    line(begin, document, from, static_cast<u32>(length));
     const u8* low = lower.data();
     phrases.run(low, low + length, [&](const u8* p, u32 phrase) {
       i64 at = p - low;
-      auto hit = std::partition_point(out.begin() + static_cast<i64>(first), out.end(),
-                                      [&](const Line& l) { return l.end < at; });
-      if (at + static_cast<i64>(phrases.phrases[phrase].size()) <= hit->end) hit->phrases |= u64(1) << phrase;
+      auto hit = std::lower_bound(out.end.begin() + static_cast<i64>(first), out.end.end(), at);
+      if (at + static_cast<i64>(phrases.phrases[phrase].size()) <= *hit)
+        out.phrases[static_cast<size_t>(hit - out.end.begin())] |= u64(1) << phrase;
     });
   }
 
  private:
-  Line line(const u8* begin, i32 document, u32 from, u32 to) const {
+  void line(const u8* begin, i32 document, u32 from, u32 to) {
     const Classified& c = classified;
-    Line l{};
-    l.document = document;
-    l.start = from;
-    l.end = to;
-    u32 solid = from < to ? c.first_solid(from, to) : to;
-    if (from < to) count(l, from, to);
-    if (solid >= to) {
-      l.hash = xxh64(nullptr, 0);
-      return l;
+    Counts n = from < to ? count(from, to) : Counts{};
+    u32 last_char = 0;
+    bool ellipsis = false;
+    const u8* stripped = lower.data();
+    size_t size = 0;
+    if (n.nonspace) {
+      u32 solid = c.first_solid(from, to), last = c.last_solid(to) + 1;
+      const u8* p = begin + last - 1;
+      last_char = decode_before(begin, begin + last).cp;
+      ellipsis = last - solid >= 3 && ((p[0] == '.' && p[-1] == '.' && p[-2] == '.') ||
+                                       (p[0] == 0xA6 && p[-1] == 0x80 && p[-2] == 0xE2));
+      stripped += solid;
+      size = last - solid;
     }
-    u32 last = c.last_solid(to) + 1;
-    l.last_char = decode_before(begin, begin + last).cp;
-    const u8* p = begin + last - 1;
-    l.ends_ellipsis = last - solid >= 3 && ((p[0] == '.' && p[-1] == '.' && p[-2] == '.') ||
-                                            (p[0] == 0xA6 && p[-1] == 0x80 && p[-2] == 0xE2));
-    l.hash = xxh64(lower.data() + solid, last - solid);
-    return l;
+    out.document.push_back(document);
+    out.start.push_back(from);
+    out.end.push_back(to);
+    out.chars.push_back(n.chars);
+    out.words.push_back(n.words);
+    out.longest_token.push_back(n.longest);
+    out.alpha_chars.push_back(n.alpha);
+    out.upper_chars.push_back(n.upper);
+    out.digit_chars.push_back(n.digit);
+    out.nonspace_chars.push_back(n.nonspace);
+    out.last_char.push_back(last_char);
+    out.ends_ellipsis.push_back(ellipsis);
+    out.phrases.push_back(0);
+    out.hash.push_back(xxh64(stripped, size));
   }
 
+  struct Counts {
+    u32 chars, words, longest, alpha, upper, digit, nonspace;
+  };
+
   // Sums over the blocks that the line touches.
-  void count(Line& l, u32 from, u32 to) const {
+  Counts count(u32 from, u32 to) const {
     const Classified& c = classified;
-    u64 before = 0;        // whether a token is open at the end of the block before
-    i64 open_chars = 0;    // its characters so far
+    Counts n{};
+    u64 before = 0;      // whether a token is open at the end of the block before
+    u32 open_chars = 0;  // its characters so far
     u32 last_block = (to - 1) >> 6;
     for (u32 b = from >> 6; b <= last_block; ++b) {
       const Block& k = c.blocks[b];
@@ -112,26 +129,25 @@ struct LineReader {
       if (b == from >> 6) range &= ~u64(0) << (from & 63);
       if (b == last_block) range &= ~u64(0) >> (63 - ((to - 1) & 63));
       u64 solid = k.solid & range, lead = k.lead & range;
-      l.chars += popcount(lead);
-      l.alpha_chars += popcount(k.alpha & range);
-      l.upper_chars += popcount(c.cases[b].upper & range);
-      l.digit_chars += popcount(c.cases[b].digit & range);
-      l.nonspace_chars += popcount(solid & lead);
-      l.words += popcount(solid & ~(solid << 1 | before));
-      // the longest run of solid bytes, in characters; open_chars carries it over block edges
+      n.chars += popcount(lead);
+      n.alpha += popcount(k.alpha & range);
+      n.upper += popcount(c.cases[b].upper & range);
+      n.digit += popcount(c.cases[b].digit & range);
+      n.nonspace += popcount(solid & lead);
+      n.words += popcount(solid & ~(solid << 1 | before));
       if (!(solid & 1)) open_chars = 0;
-      for (u64 m = solid; m;) {
+      for (u64 m = solid; m;) {  // one run of solid bytes after the other
         u32 start = lowest(m);
-        u64 rest = ~(m >> start);
-        u32 size = rest ? lowest(rest) : 64;
-        if (start + size > 64) size = 64 - start;
+        u64 behind = ~(m >> start);
+        u32 size = std::min(behind ? lowest(behind) : 64, 64 - start);
         u64 token = (size == 64 ? ~u64(0) : below(size)) << start;
-        i64 chars = popcount(token & lead) + (start == 0 ? open_chars : 0);
-        l.longest_token = std::max(l.longest_token, chars);
+        u32 chars = popcount(token & lead) + (start == 0 ? open_chars : 0);
+        n.longest = std::max(n.longest, chars);
         open_chars = start + size == 64 ? chars : 0;
         m &= ~token;
       }
       before = solid >> 63;
     }
+    return n;
   }
 };

@@ -30,9 +30,6 @@ template <class T>
 struct Out {
   std::unique_ptr<T[]> data;
   explicit Out(size_t size) : data(new T[size ? size : 1]) {}
-  explicit Out(const std::vector<T>& values) : Out(values.size()) {
-    std::copy(values.begin(), values.end(), data.get());
-  }
   T* get() { return data.get(); }
   nb::object array(std::initializer_list<size_t> shape) {
     T* raw = data.release();
@@ -203,13 +200,6 @@ nb::object ngram_hits(nb::handle text, In<u64> table, size_t ngram, bool digits)
   return out.array({rows_of(column)});
 }
 
-template <class T, class Field>
-nb::object line_column(const std::vector<Line>& lines, Field field) {
-  Out<T> out(lines.size());
-  for (size_t i = 0; i < lines.size(); ++i) out.get()[i] = static_cast<T>(lines[i].*field);
-  return out.array({lines.size()});
-}
-
 nb::object line_table(nb::handle text, const std::vector<nb::bytes>& phrases) {
   Column column(text);
   if (phrases.size() > 64) throw std::invalid_argument("at most 64 phrases");
@@ -219,26 +209,28 @@ nb::object line_table(nb::handle text, const std::vector<nb::bytes>& phrases) {
     if (phrase.size() == 0) throw std::invalid_argument("an empty phrase");
     list.emplace_back(p, p + phrase.size());
   }
-  std::vector<Line> lines;
+  LineColumns lines;
   {
     nb::gil_scoped_release release;
     kernels().line_table(column.text, list, lines);
   }
+  Out<bool> ellipsis(lines.ends_ellipsis.size());
+  std::copy(lines.ends_ellipsis.begin(), lines.ends_ellipsis.end(), ellipsis.get());
   nb::dict out;
-  out["document"] = line_column<i32>(lines, &Line::document);
-  out["start"] = line_column<i64>(lines, &Line::start);
-  out["end"] = line_column<i64>(lines, &Line::end);
-  out["chars"] = line_column<i64>(lines, &Line::chars);
-  out["words"] = line_column<i64>(lines, &Line::words);
-  out["longest_token"] = line_column<i64>(lines, &Line::longest_token);
-  out["alpha_chars"] = line_column<i64>(lines, &Line::alpha_chars);
-  out["upper_chars"] = line_column<i64>(lines, &Line::upper_chars);
-  out["digit_chars"] = line_column<i64>(lines, &Line::digit_chars);
-  out["nonspace_chars"] = line_column<i64>(lines, &Line::nonspace_chars);
-  out["last_char"] = line_column<u32>(lines, &Line::last_char);
-  out["ends_ellipsis"] = line_column<bool>(lines, &Line::ends_ellipsis);
-  out["phrases"] = line_column<u64>(lines, &Line::phrases);
-  out["hash"] = line_column<u64>(lines, &Line::hash);
+  out["document"] = vector_array(std::move(lines.document));
+  out["start"] = vector_array(std::move(lines.start));
+  out["end"] = vector_array(std::move(lines.end));
+  out["chars"] = vector_array(std::move(lines.chars));
+  out["words"] = vector_array(std::move(lines.words));
+  out["longest_token"] = vector_array(std::move(lines.longest_token));
+  out["alpha_chars"] = vector_array(std::move(lines.alpha_chars));
+  out["upper_chars"] = vector_array(std::move(lines.upper_chars));
+  out["digit_chars"] = vector_array(std::move(lines.digit_chars));
+  out["nonspace_chars"] = vector_array(std::move(lines.nonspace_chars));
+  out["last_char"] = vector_array(std::move(lines.last_char));
+  out["ends_ellipsis"] = ellipsis.array({lines.ends_ellipsis.size()});
+  out["phrases"] = vector_array(std::move(lines.phrases));
+  out["hash"] = vector_array(std::move(lines.hash));
   return out;
 }
 

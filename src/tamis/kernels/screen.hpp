@@ -18,18 +18,20 @@ static TAMIS_INLINE u32 flag_bits(u32 f) {
 
 // Bits for one character that is not ASCII at p, which lies in [begin, end).
 static TAMIS_INLINE u32 screen_character(const u8* begin, const u8* p, const u8* end, Char x) {
-  u32 bits = flag_bits(flags_of(x.cp));
-  const u8* next = p + x.size;
-  u32 kind = mojibake_of(x.cp), following = mojibake_at(next, end);
-  // pairs of ASCII never fire, so each pair is looked at from a member that is not ASCII: from the second one, or
-  // from the first where the second is ASCII
-  if (p > begin) {
-    Char before = decode_before(begin, p);
-    if (mojibake_triple(mojibake_of(before.cp), kind, following)) bits |= SUSPICIOUS;
-    u32 ccc = combining_of(x.cp);
-    if (ccc && combining_of(before.cp) > ccc) bits |= NOT_NFC | SUSPICIOUS;
+  constexpr u32 ALONE = tables::FTFY_CHAR | tables::NFC_SUSPECT | tables::CONTROL | tables::ODD_SPACE;
+  u32 f = flags_of(x.cp);
+  if (!(f & (ALONE | tables::NAMED | tables::MARK))) return 0;  // nearly all letters
+  u32 bits = flag_bits(f);
+  if (f & tables::MARK && p > begin && combining_of(decode_before(begin, p).cp) > combining_of(x.cp))
+    bits |= NOT_NFC | SUSPICIOUS;
+  // no pair fires without a named character that is not ASCII, so pairs are looked at from these
+  if (f & tables::NAMED) {
+    const u8* next = p + x.size;
+    u32 kind = mojibake_of(x.cp), following = mojibake_at(next, end);
+    if (p > begin && mojibake_triple(mojibake_of(decode_before(begin, p).cp), kind, following)) bits |= SUSPICIOUS;
+    if (next < end && mojibake_triple(kind, following, mojibake_at(next + decode(next, end).size, end)))
+      bits |= SUSPICIOUS;
   }
-  if (next < end && *next < 0x80 && mojibake_triple(kind, following, mojibake_at(next + 1, end))) bits |= SUSPICIOUS;
   return bits;
 }
 

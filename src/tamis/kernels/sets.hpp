@@ -4,6 +4,35 @@
 
 namespace tamis {
 
+// Sorts hashes, which are spread evenly over 64 bits: one counting pass on the top bits leaves groups of a few, which
+// insertion sort finishes. Any other numbers are sorted too, only slower.
+inline void sort_hashes(std::vector<u64>& values, std::vector<u64>& scratch, std::vector<u32>& begins) {
+  size_t count = values.size();
+  if (count < 128) return std::sort(values.begin(), values.end());
+  u32 bits = std::min(16u, 62u - static_cast<u32>(__builtin_clzll(count)));  // groups of 2 to 4 up to 2^17
+  begins.assign((size_t(1) << bits) + 1, 0);
+  for (u64 v : values) ++begins[(v >> (64 - bits)) + 1];
+  for (size_t i = 1; i < begins.size(); ++i) begins[i] += begins[i - 1];
+  scratch.resize(count);
+  for (u64 v : values) scratch[begins[v >> (64 - bits)]++] = v;  // then begins[g] is the end of group g
+  values.swap(scratch);
+  size_t from = 0;
+  for (size_t g = 0; g + 1 < begins.size(); ++g) {
+    size_t to = begins[g];
+    if (to - from > 32) {
+      std::sort(values.begin() + static_cast<i64>(from), values.begin() + static_cast<i64>(to));
+    } else {
+      for (size_t i = from + 1; i < to; ++i) {
+        u64 v = values[i];
+        size_t j = i;
+        for (; j > from && values[j - 1] > v; --j) values[j] = values[j - 1];
+        values[j] = v;
+      }
+    }
+    from = to;
+  }
+}
+
 // Size of the intersection of two sorted sets. Without branches on the order, which is a coin toss between hashes.
 inline i64 overlap(const u64* a, const u64* a_end, const u64* b, const u64* b_end) {
   i64 common = 0;
