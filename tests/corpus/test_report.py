@@ -327,7 +327,14 @@ def test_the_card_holds_no_live_markup(data: ReportData) -> None:
     text = card.render(data)
     assert "<script" not in text
     assert "| debdocs |" in text
-    assert "GFDL, GPL, CC&#45;BY&#45;SA" in text
+    assert "| GFDL, GPL, CC-BY-SA |" in text
+
+
+def test_markdown_makes_no_link_or_markup() -> None:
+    line = markdown("see https://x.org, WWW.x.org, a@b.c, [t](u), <b>, `x`\n| y")
+    assert "://" not in line
+    assert "WWW." not in line
+    assert not set("@[]<>`|\n") & set(line)
 
 
 @given(st.text())

@@ -21,7 +21,7 @@ def readme(data: ReportData) -> str:
     """README.md of a corpus folder: `datasets.load_dataset(folder)` then reads text/*.parquet as the split train."""
     import yaml
 
-    languages = [code for code in data.by("language") if code != "und"]
+    languages = [code for code, row in data.by("language").items() if row[1] and code != "und"]
     front = {
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "text/*.parquet"}]}],
         "language": sorted(languages),

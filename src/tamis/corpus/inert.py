@@ -26,7 +26,11 @@ def escape(text: object) -> str:
     return html.escape(visible(str(text)), quote=True)
 
 
+# What Markdown obeys inside a line, and the beginnings that GitHub turns into links by itself.
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~&#!@]|(?<=www)\.|:(?=//)", re.IGNORECASE)
+
+
 def markdown(text: object) -> str:
     """Safe in a Markdown table or paragraph: one line, no markup, no links."""
     line = " ".join(visible(str(text)).split())
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>~&:@/])", lambda found: f"&#{ord(found.group())};", line)
+    return _MARKUP.sub(lambda found: f"&#{ord(found.group())};", line)
