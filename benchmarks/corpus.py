@@ -1,6 +1,7 @@
 """The main job against its peers: WARC to verdicts, signals, MinHash. Rows {what, unit, tamis, peer_name, peer, ratio}.
 
     python benchmarks/corpus.py [--quick] [--json] [--peers FOLDER] [--rows web,signals,minhash] [--repeats N]
+                                [--pages N] [--warc FILES] [--text FILE] [--core N]
 
 Peers run in environments of their own, made by this script in FOLDER (`.peers`, kept). Every figure of one row is
 measured in this one run, on the same bytes, on one core, warm, in a process per side and repeat; sides take turns and
@@ -120,9 +121,9 @@ def cut(warcs: list[Path], folder: Path, pages: int | None) -> int:
     return found
 
 
-def web(warcs: list[Path], folder: Path, python: Path, quick: bool, repeats: int) -> list[Row]:
-    """WARC to verdicts."""
-    pages = cut(warcs, folder / "input", QUICK_PAGES if quick else None)
+def web(warcs: list[Path], folder: Path, python: Path, limit: int | None, repeats: int) -> list[Row]:
+    """WARC to verdicts, of the first `limit` pages."""
+    pages = cut(warcs, folder / "input", limit)
     cut(warcs, folder / "warm", WARM_PAGES)
     jobs = {
         "web": (sys.executable, "ours.py", "web"),
@@ -235,7 +236,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     parser.add_argument("--peers", type=Path, default=Path(".peers"), help="folder of the peers' environments")
     parser.add_argument("--rows", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--repeats", type=int, help="measurements per side; 3, with --quick 1")
+    parser.add_argument("--repeats", type=int, help="measurements per side; 3, for web (minutes each) and --quick 1")
+    parser.add_argument("--pages", type=int, help="only the first pages of the WARC files")
     parser.add_argument("--warc", type=Path, nargs="+", help="instead of web/debdocs-*.warc.gz of TAMIS_DATA")
     parser.add_argument("--text", type=Path, help="Parquet with a column text, instead of text/english.parquet")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="the core to run on")
@@ -252,12 +254,13 @@ def main() -> None:
         print(f"warning: {kernels.describe()}", file=sys.stderr)
     python = environment.datatrove(given.peers)
     repeats = given.repeats or (1 if given.quick else 3)
+    pages = given.pages or (QUICK_PAGES if given.quick else None)
     os.sched_setaffinity(0, {given.core})  # and with it every process that is started below
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="tamis-benchmark-") as made:
         folder = Path(made)
         if "web" in wanted:
-            rows += web(warcs, folder, python, given.quick, repeats)
+            rows += web(warcs, folder, python, pages, given.repeats or 1)
         for job in PARTS[1:]:
             if job in wanted:
                 rows += text_rows(job, text, folder / job, python, given.quick, repeats)
