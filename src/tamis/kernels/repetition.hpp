@@ -48,8 +48,14 @@ struct Repetition {
         table.prefetch(key[q + AHEAD]);
         number[starts[q]] = table.add(key[q]);
       }
-      for (size_t q = 0; q < candidates; ++q) repeated[q] = table.count(number[starts[q]]) > 1;
-      values[n - 2] = n <= 4 ? top(n, candidates, list) : duplicate(n, candidates);
+      u32 best = 1, at = 0;
+      for (size_t q = 0; q < candidates; ++q) {
+        u32 times = table.count(number[starts[q]]);
+        repeated[q] = times > 1;
+        at = times > best ? starts[q] : at;  // the first one seen among equals
+        best = std::max(best, times);
+      }
+      values[n - 2] = n > 4 ? duplicate(n, candidates) : best > 1 ? best * top_size(n, at, list) : 0;
       size_t kept = 0;
       repeated[candidates] = 0;
       starts[candidates] = 0;
@@ -64,19 +70,11 @@ struct Repetition {
   }
 
  private:
-  i64 top(u32 n, size_t candidates, const Word* list) const {
-    u32 best = 1, at = 0;
-    for (size_t q = 0; q < candidates; ++q) {
-      u32 times = table.count(number[starts[q]]);
-      if (times > best) {  // the first one seen among equals
-        best = times;
-        at = starts[q];
-      }
-    }
-    if (best == 1) return 0;
+  // Characters of the n-gram at word `at`, with one for each joint where something stands between two words.
+  i64 top_size(u32 n, u32 at, const Word* list) const {
     i64 size = chars[at + n] - chars[at];
     for (u32 j = at + 1; j < at + n; ++j) size += list[j].begin > list[j - 1].end;
-    return best * size;
+    return size;
   }
   // From left to right: an n-gram seen before counts, and the scan goes on behind it.
   i64 duplicate(u32 n, size_t candidates) {
