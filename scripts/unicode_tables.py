@@ -230,8 +230,8 @@ def mojibake() -> tuple[list[int], list[list[int]], list[list[int]], set[int], s
     """Necessary conditions for ftfy's detector to fire.
 
     Returns (class of every code point, pair matrix [first][second] -> index of a mask, masks [index][class of the
-    third character], single code points that fire alone, code points named). Mask 0 never fires; the last class stands for "no
-    character". Code points that no set of the detector tells apart share a class.
+    third character], single code points that fire alone, code points named). Mask 0 never fires; the last class
+    stands for "no character". Code points that no set of the detector tells apart share a class.
     """
     tree = sre_parser.parse(ftfy.badness.BADNESS_RE.pattern, ftfy.badness.BADNESS_RE.flags)
     if len(tree) != 1 or tree[0][0] is not sre.BRANCH:

@@ -37,7 +37,8 @@ ALPHABET = (
 PIECES = [
     "the ", "The", "be to of", "...", "....", "..", "\n\n", "\n\n\n", "\r\n", "  ", "1,234.5", "12.", ".5", "3،4",
     "٣٤", "a1b2", "- item", "• item", "*x", "你好，世界", "ภาษาไทย", "한국어", "Ã©", "â€™", "Å\x9c", "lorem ipsum",
-    "LOREM Ipsum", "aaaaa", "x" * 61, "a " * 30, "., " * 20, "é" * 31, "one two three four five six ", "a b a b a b a b ",
+    "LOREM Ipsum", "aaaaa",
+    "x" * 61, "a " * 30, "., " * 20, "é" * 31, "one two three four five six ", "a b a b a b a b ",
     "\n-\n", "{}", "9" * 63,
 ]  # fmt: skip
 
