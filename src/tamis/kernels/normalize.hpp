@@ -62,6 +62,9 @@ struct Normalizer {
       size_t done = ascii_block();
       p += done;
       if (done == 64 || p >= end) continue;
+#else
+      ascii_run();
+      if (p >= end) break;
 #endif
       step();
       while (p < end && *p >= 0x80) step();
@@ -83,6 +86,28 @@ struct Normalizer {
     word += at_space;
     at_space = false;
   }
+
+#if TAMIS_ISA == 0
+  // ASCII up to the next number or other character, without branches on what is a separator.
+  void ascii_run() {
+    u8* o = out;
+    u32* w = word;
+    bool blank_before = at_space;
+    for (; p < end && *p < 0x80; ++p) {
+      u8 folded = ascii_fold.map[*p];
+      if (Digits && u8(folded - '0') < 10) break;
+      bool blank = folded == 32;
+      *o = folded;
+      *w = static_cast<u32>(o - start);
+      w += blank_before & !blank;
+      o += !(blank_before & blank);
+      blank_before = blank;
+    }
+    out = o;
+    word = w;
+    at_space = blank_before;
+  }
+#endif
 
 #if TAMIS_ISA > 0
   // Copies the ASCII letters, digits and separators at p, up to 64 bytes; stops before what step() must see: other
