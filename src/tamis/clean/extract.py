@@ -16,15 +16,21 @@ from tamis.clean.limits import measure
 
 Extractor = Literal["resiliparse", "trafilatura"]
 
-# Elements that never hold the text of a page: controls, dialogs, and what authors hide from readers of the screen.
-_SKIP = ("button", "[role=navigation]", "[aria-hidden=true]", "[role=dialog]", "[role=alert]")
-_FRAME = ("nav", "aside", "footer", "header", *_SKIP)
-# The main-content heuristics find little on some pages. Where they give fewer than _SHORT characters, or less than
-# _SHARE of all text outside the page's frame (looked at when they give less than _SPARSE of the HTML), all text
-# outside the frame is taken.
-_SHORT = 400
-_SPARSE = 0.005
-_SHARE = 0.15
+# Elements that never hold the text of a page: its frame, controls, dialogs, and what authors hide from readers.
+_SKIP = [
+    "nav", "aside", "footer", "header", "button", "[role=navigation]", "[aria-hidden=true]", "[role=dialog]",
+    "[role=alert]", ".sidebar", "#sidebar", ".footer", "#footer", ".header", "#header", ".navbar", ".menu",
+    ".breadcrumb",
+]  # fmt: skip
+# How pages name the element that holds their text, the most telling name first: HTML's own, schema.org's, and those
+# of common publishing systems. A name counts where exactly one element has it and it holds enough characters.
+_MAIN = [
+    ("class", "entry-content"), ("class", "post-content"), ("class", "article-body"), ("class", "article-content"),
+    ("class", "post-body"), ("class", "story-body"), ("id", "article-body"), ("itemprop", "articleBody"),
+    ("id", "mw-content-text"), ("tag", "article"), ("tag", "main"), ("role", "main"), ("id", "main-content"),
+    ("class", "main-content"), ("id", "content"), ("id", "main"),
+]  # fmt: skip
+_ENOUGH = 800
 _TITLE = re.compile(r"<title[^>]{0,200}>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
 
 
@@ -103,27 +109,52 @@ def _result(text: str, meta: dict[str, Any]) -> Extracted:
 
 
 def _resiliparse(source: str) -> tuple[str, str, str]:
-    """(text, title, failure). Parses once; a page with little main text is walked twice."""
+    """(text, title, failure). One parse and one walk: of the main element where a page names one, else of the body.
+
+    Resiliparse's own main-content rules cost three times as much and find less; docs/cleaning.md has the figures.
+    """
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLParserException, HTMLTree
 
     try:
         tree = HTMLTree.parse(source)
         title = " ".join((tree.title or "").split())
-        text: str = extract_plain_text(tree, main_content=True, alt_texts=False, noscript=True, skip_elements=_SKIP)
-        if len(text) < max(_SHORT, _SPARSE * len(source)):
-            whole: str = extract_plain_text(tree, alt_texts=False, noscript=True, skip_elements=_FRAME)
-            if len(text) < max(_SHORT, _SHARE * len(whole)):
-                text = whole
+        body = tree.body
+        main = None if body is None else _main_element(body, source)
+        if body is not None and main is not None and main != body:
+            main.parent.remove_child(main)
+            for child in list(body.child_nodes):
+                body.remove_child(child)
+            body.append_child(main)
+        text: str = extract_plain_text(tree, alt_texts=False, noscript=True, skip_elements=_SKIP)
     except (HTMLParserException, UnicodeError) as error:
         return "", "", f"{type(error).__name__}: {error}"[:200]
     return text, title, ""
 
 
+def _main_element(body: Any, source: str) -> Any:
+    """The element that holds the page's text, or None. Asks the tree only for names that occur in the source."""
+    for kind, name in _MAIN:
+        if (f"<{name}" if kind == "tag" else name) not in source:
+            continue
+        if kind == "id":
+            element = body.get_element_by_id(name)
+            found = [] if element is None else [element]
+        elif kind == "tag":
+            found = body.get_elements_by_tag_name(name)
+        elif kind == "class":
+            found = body.get_elements_by_class_name(name)
+        else:
+            found = body.get_elements_by_attr(kind, name)
+        if len(found) == 1 and len(found[0].text) >= _ENOUGH:
+            return found[0]
+    return None
+
+
 def _trafilatura(source: str) -> tuple[str, str, str]:
     try:
         import trafilatura
-        from lxml.etree import LxmlError  # type: ignore[import-untyped]
+        from lxml.etree import LxmlError
     except ImportError as error:
         raise MissingExtractor(
             f"extractor: trafilatura needs a package that is not installed ({error}): pip install 'tamis[extract]', "

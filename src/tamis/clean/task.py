@@ -40,11 +40,15 @@ def documents_task(
     null_text: Counter[str] = Counter()
     out = bytes_in = chars = pending = 0
     rows: list[dict[str, Any]] = []
+    loss_rows: list[dict[str, Any]] = []
     with ParquetShard(outputs[0], DOCUMENTS) as documents, ParquetShard(outputs[1], LOSSES) as lost:
         for item in read(split):
             if isinstance(item, Loss):
                 losses[item.reason] += 1
-                lost.write(pa.RecordBatch.from_pylist([_loss_row(source, split, item)], LOSSES))
+                loss_rows.append(_loss_row(source, split, item))
+                if len(loss_rows) >= 4096:
+                    lost.write(pa.RecordBatch.from_pylist(loss_rows, LOSSES))
+                    loss_rows = []
                 continue
             context.heartbeat(item.locator)
             found = _extract(context, item, options)
@@ -65,6 +69,8 @@ def documents_task(
         if rows:
             documents.write(pa.RecordBatch.from_pylist(rows, DOCUMENTS))
             context.advance(len(rows))
+        if loss_rows:
+            lost.write(pa.RecordBatch.from_pylist(loss_rows, LOSSES))
     return {
         "in": out + losses.total(),
         "out": out,

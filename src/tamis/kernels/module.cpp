@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "arrow.hpp"
+#include "html.hpp"
 #include "isa.hpp"
 #include "sets.hpp"
 
@@ -66,6 +67,17 @@ nb::dict by_name(Out<i64>& values, const char* const* names, size_t columns, siz
 }
 
 size_t rows_of(const Column& column) { return static_cast<size_t>(column.text.length); }
+
+nb::tuple page_bounds(nb::bytes page, In<u64> flat, In<u64> html, In<u64> formatting, i64 long_tag, i64 many) {
+  HtmlNames names{flat.data(), html.data(), formatting.data(), flat.shape(0), html.shape(0), formatting.shape(0)};
+  std::string_view view(page.c_str(), page.size());
+  HtmlBounds found;
+  {
+    nb::gil_scoped_release release;
+    found = html_bounds(view, names, long_tag, many);
+  }
+  return nb::make_tuple(found.tags, found.attributes, found.depth, found.formatting);
+}
 
 nb::object text_stats(nb::handle text) {
   Column column(text);
@@ -315,6 +327,7 @@ NB_MODULE(_native, m) {
       if (name == isas[i].name) return void(chosen = i);
     throw std::invalid_argument("this machine cannot run " + name);
   });
+  m.def("html_bounds", &page_bounds);
   m.def("text_stats", &text_stats);
   m.def("repetition", &repetition);
   m.def("normalize", &normalize);
