@@ -27,7 +27,7 @@ def test_without_a_terminal_a_stage_is_one_line():
     progress.advance("signals", 100)
     progress.done("signals", "0", {})
     progress.end("signals", manifests(), 61)
-    assert out.getvalue() == "signals               1/1    1 manifest  1m01\n"
+    assert out.getvalue() == "signals                   1/1    1 manifest  1m01\n"
 
 
 def test_on_a_terminal_the_line_is_redrawn():

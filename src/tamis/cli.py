@@ -111,6 +111,8 @@ def demo(
         outcome = demonstration.run(work, source, workers)
         if json_:
             show(outcome.to_json())
+        else:
+            typer.echo("\n".join(demonstration.explain(outcome)))
 
 
 @app.command()

@@ -117,4 +117,4 @@ class TaskBar:
 def _name(stage: str) -> str:
     """`corpora/NAME/verdicts` is `verdicts` to people."""
     parts = stage.split("/")
-    return f"{'/'.join(parts[2:]) if parts[0] == 'corpora' else stage:<18}"
+    return f"{'/'.join(parts[2:]) if parts[0] == 'corpora' else stage:<22}"

@@ -16,7 +16,7 @@ from tamis.workspace import Workspace, WorkspaceError
 
 
 def run(work: Path, source: str | None, workers: int | None) -> running.Finished:
-    """Makes the crawl (unless `source` names a WARC), writes the recipe beside it, runs it, and explains the end."""
+    """Makes the crawl (unless `source` names a WARC), writes the recipe beside it, and runs it."""
     workspace = Workspace(work, create=True)
     path = source or "crawl/*.warc.gz"
     if source is None:
@@ -28,10 +28,7 @@ def run(work: Path, source: str | None, workers: int | None) -> running.Finished
     recipe = workspace.file("recipe.yaml")
     text = (resources.files("tamis") / "demo.yaml").read_text(encoding="utf-8")
     recipe.write_text(text.replace("SOURCE", f"'{path.replace(chr(39), chr(39) * 2)}'"), encoding="utf-8")
-    finished = running.run_recipe(load(recipe), work, running.make_engine("local", workers), label=recipe.name)
-    for line in explain(finished):
-        running.say(line)
-    return finished
+    return running.run_recipe(load(recipe), work, running.make_engine("local", workers), label=recipe.name)
 
 
 def _crawl(workspace: Workspace) -> None:

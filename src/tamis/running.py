@@ -75,9 +75,9 @@ def run_recipe(recipe: Recipe, work: Path, engine: Engine, *, label: str) -> Fin
     for line in after(outcome):
         progress.say(line)
     finished = Finished(outcome, time.monotonic() - began, report, card)
-    progress.say(f"{'done':<18} {clock(finished.seconds)}   report {report}")
+    progress.say(f"{'done':<22} {clock(finished.seconds)}   report {report}")
     if outcome.tokens is not None:
-        progress.say(f"{'':<18} token shards {workspace.file(outcome.corpus.home + '/tokens')}")
+        progress.say(f"{'':<22} token shards {workspace.file(outcome.corpus.home + '/tokens')}")
     return finished
 
 
@@ -114,15 +114,15 @@ def before(pipeline: Pipeline, label: str) -> list[str]:
 def after(outcome: Outcome) -> list[str]:
     lost, dropped = sum(outcome.losses.values()), outcome.documents - outcome.kept
     lines = [
-        f"{'ledger':<18} {outcome.records:,} records = {outcome.documents:,} documents + {lost:,} that are none",
-        f"{'':<18} {outcome.documents:,} documents = {outcome.kept:,} kept + {dropped:,} with a reason",
+        f"{'ledger':<22} {outcome.records:,} records = {outcome.documents:,} documents + {lost:,} that are none",
+        f"{'':<22} {outcome.documents:,} documents = {outcome.kept:,} kept + {dropped:,} with a reason",
     ]
     if outcome.losses:
-        lines.append(f"{'':<18} no document: {counts(outcome.losses)}")
+        lines.append(f"{'':<22} no document: {counts(outcome.losses)}")
     if outcome.reasons:
-        lines.append(f"{'':<18} dropped: {counts(outcome.reasons)}")
+        lines.append(f"{'':<22} dropped: {counts(outcome.reasons)}")
     if outcome.tokens is not None:
-        lines.append(f"{'':<18} {outcome.tokens:,} tokens")
+        lines.append(f"{'':<22} {outcome.tokens:,} tokens")
     return lines
 
 

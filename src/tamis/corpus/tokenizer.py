@@ -188,7 +188,7 @@ def train_task(context: Any, params: dict[str, Any], inputs: list[Path], outputs
                     counts["documents"] += 1
                     counts["bytes"] += len(text.encode())
                     yield text
-        context.heartbeat("merging")
+        context.heartbeat("")  # merging may take long, and nothing of it can be charged to an item
 
     data = train(texts(), params["vocab"])
     if not counts["documents"]:
