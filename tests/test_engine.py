@@ -51,8 +51,15 @@ def test_deaths_are_charged_to_the_item_and_the_task_goes_on():
 
 
 def test_poison_is_not_retried_for_ever():
-    with Local(1) as engine, pytest.raises(TaskFailed, match=r"worker died 3 times \(signal SIGKILL\).*'poison'"):
+    with Local(1) as engine, pytest.raises(TaskFailed, match=r"workers died 3 times \(signal SIGKILL\).*'poison'"):
         collect(engine, tasks.always_die, [("t", None)])
+
+
+def test_a_task_that_dies_at_ever_new_items_is_given_up(monkeypatch):
+    monkeypatch.setattr("tamis.engine.MOST_SUSPECTS", 2)
+    items = [f"item {number}" for number in range(9)]
+    with Local(1) as engine, pytest.raises(TaskFailed, match="workers died 3 times"):
+        collect(engine, tasks.die_at_items, [("t", (items, items))])
 
 
 def test_a_death_without_an_item_is_retried(tmp_path):

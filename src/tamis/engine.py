@@ -32,6 +32,8 @@ from typing import Any, Protocol
 ITEM_BYTES = 1024
 # A worker that dies this often on one task without naming a new item is not started again.
 MOST_DEATHS = 3
+# Nor is one whose items kill more workers than this: the fault is the machine's or the stage's, not the items'.
+MOST_SUSPECTS = 100
 HANG_SECONDS = 120.0
 
 
@@ -265,9 +267,9 @@ class Local:
         task.deaths = 1 if item and item not in task.suspects else task.deaths + 1
         if item:
             task.suspects.add(item)
-        if task.deaths >= MOST_DEATHS:
-            where = f", each time at {item!r}" if item else ""
-            return TaskFailed(task.name, f"its worker died {task.deaths} times ({_exit(code)}){where}")
+        if task.deaths >= MOST_DEATHS or len(task.suspects) > MOST_SUSPECTS:
+            where = f", the last time at {item!r}" if item else ""
+            return TaskFailed(task.name, f"its workers died {max(task.deaths, len(task.suspects))} times ({_exit(code)}){where}")
         todo.appendleft(task)
         return None
 

@@ -182,8 +182,8 @@ def train_task(context: Any, params: dict[str, Any], inputs: list[Path], outputs
 
     def texts() -> Iterator[str]:
         for path in inputs:
-            context.heartbeat(f"reading sample {path.name}")
             for batch in read_batches(path, ["text"]):
+                context.heartbeat(f"sample {path.name} after {counts['documents']} documents")
                 for text in batch.column("text").to_pylist():
                     counts["documents"] += 1
                     counts["bytes"] += len(text.encode())
