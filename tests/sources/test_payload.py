@@ -122,3 +122,10 @@ def test_any_bytes_are_a_page_or_a_reason(block: bytes) -> None:
     ):
         page = http_page(head + block, None, 1000)
         assert page.reason is not None or page.payload
+
+
+def test_comments_before_a_page_cost_time_in_proportion() -> None:
+    # In a pattern that could end a comment at any later "-->", forty of them would take hours.
+    comments = b"<!-- a -->" * 300
+    assert typed_page(comments + b"<p>no page", "").reason == "skipped.mime"
+    assert typed_page(comments + b"<html><p>a page", "").kind == "html"
