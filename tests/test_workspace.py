@@ -1,6 +1,7 @@
 """Stages, keys, manifests, resume, exchange."""
 
 import json
+import os
 
 import pytest
 
@@ -55,6 +56,27 @@ def test_a_failed_task_leaves_no_file_and_no_manifest(tmp_path, work):
         work.map(Inline(), UPPER, [task])
     assert work.manifest("upper", "a") is None
     assert list(work.file("upper").iterdir()) == []
+
+
+def test_a_kill_between_two_renames_leaves_no_manifest(tmp_path, work, monkeypatch):
+    pair = Stage("pair", engine_tasks.pair, version=1)
+    before = Task("a", ("x/a.txt", "y/a.txt"), (raw(tmp_path, "a", "old"),))
+    work.map(Inline(), pair, [before])
+    rename, renamed = os.replace, []
+
+    def dies_at_the_second(source, target):
+        renamed.append(target)
+        if len(renamed) == 2:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", dies_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        work.map(Inline(), pair, [Task("a", before.outputs, (raw(tmp_path, "b", "new"),))])
+    monkeypatch.undo()
+    assert work.done(pair, before) is None  # sizes are as they were, the bytes are not
+    work.map(Inline(), pair, [before])
+    assert [work.file(name).read_text() for name in before.outputs] == ["old", "old"]
 
 
 def test_a_ledger_that_does_not_add_up_is_refused(tmp_path, work):

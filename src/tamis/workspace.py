@@ -288,6 +288,7 @@ def perform(context: Context, call: Call) -> Manifest:
     work, stage, task = Path(call.work), call.stage, call.task
     targets = [work / output for output in task.outputs]
     parts = [target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets]
+    done = work / "_done" / stage.name / f"{task.name}.json"
     for target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -296,17 +297,22 @@ def perform(context: Context, call: Call) -> Manifest:
         )
         check_ledger(f"{stage.name}/{task.name}", summary)
         files = []
-        for target, part, name in zip(targets, parts, task.outputs, strict=True):
+        for part, name in zip(parts, task.outputs, strict=True):
             files.append(File(name, part.stat().st_size, hash_file(part), _rows(part, name)))
             _sync(part)
+        # From here on the old files go one by one: a kill between two must not leave a manifest that vouches for them.
+        done.unlink(missing_ok=True)
+        for target, part in zip(targets, parts, strict=True):
             os.replace(part, target)
+        for folder in sorted({target.parent for target in targets}):
+            _sync(folder)
     except BaseException:
         for part in parts:
             with contextlib.suppress(OSError):
                 shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
         raise
     manifest = Manifest(stage.name, task.name, key_of(stage, task), tuple(files), summary)
-    write_atomic(work / "_done" / stage.name / f"{task.name}.json", manifest.to_json())
+    write_atomic(done, manifest.to_json())
     return manifest
 
 
@@ -359,6 +365,7 @@ def write_atomic(path: Path, text: str) -> None:
     part.write_text(text, encoding="utf-8")
     _sync(part)
     os.replace(part, path)
+    _sync(path.parent)
 
 
 def _resolve(work: Path, path: str) -> Path:
@@ -376,6 +383,7 @@ def _rows(path: Path, name: str) -> int | None:
 
 
 def _sync(path: Path) -> None:
+    """Has the disk hold a file's bytes, or the names in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
