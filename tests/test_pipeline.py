@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,6 +157,38 @@ def test_other_sources_in_the_same_workspace_are_refused(crawl, finished):
     done = tamis("run", other, "--work", finished, code=2)
     assert "made from other sources" in done.stderr
     assert "another --work" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("clean: {boilerplate: false}", "clean.boilerplate"),
+        ("signals: {blocklists: {bad: bad.txt}}", "signals.blocklists"),
+        ("dedup: {minhash: {bands: 4}}", "dedup.minhash"),
+    ],
+)
+def test_a_recipe_that_would_replace_what_another_corpus_stands_on_is_refused(crawl, finished, setting, name):
+    (crawl / "bad.txt").write_text("bad.example\n")
+    other = crawl / "shared.yaml"
+    other.write_text((crawl / "short50.yaml").read_text().replace("name: main", f"name: shared\n{setting}", 1))
+    before = tree(finished)
+    done = tamis("run", other, "--work", finished, code=2)
+    assert f"was made with another {name}" in done.stderr
+    assert tree(finished) == before
+
+
+def test_a_corpus_without_deduplication_sees_no_edges_of_another(crawl, finished):
+    work = crawl / "undeduplicated"
+    shutil.copytree(finished, work)
+    for name, setting in (("all", "exact: false, minhash: null"), ("near", "jaccard: 0.7")):
+        path = crawl / f"{name}.yaml"
+        text = (crawl / "short50.yaml").read_text().split("tokens:")[0].replace("name: main", f"name: {name}", 1)
+        path.write_text(f"{text}tokens: null\ndedup: {{{setting}}}\n")
+        tamis("run", path, "--work", work)
+    assert Corpus(Workspace(work), "near").edges()
+    assert Corpus(Workspace(work), "all").edges() == []
+    answer = json.loads(tamis("what-if", "short=off", "--work", work, "-c", "all", "--json").stdout)
+    assert answer["by_election"] == 0
 
 
 def test_check_says_what_is_wrong_and_where(crawl, tmp_path):

@@ -279,8 +279,13 @@ def diff(
 
 
 @app.command()
-def doctor(work: Annotated[Path | None, typer.Option("--work", "-w", help="Also verify this workspace.")] = None,
-           json_: Json = False) -> None:  # fmt: skip
+def doctor(
+    work: Annotated[Path | None, typer.Option("--work", "-w", help="Also verify this workspace.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Forget damaged files: `tamis run` makes them again.")
+    ] = False,
+    json_: Json = False,
+) -> None:
     """Says which kernels and packages are in use; with --work, verifies every file against its manifest.
 
     Example: `tamis doctor --work ./web`
@@ -288,10 +293,13 @@ def doctor(work: Annotated[Path | None, typer.Option("--work", "-w", help="Also 
     from tamis import running
 
     with errors():
-        found = running.examine(work)
+        found = running.examine(work, repair)
         show(found) if json_ else typer.echo(running.describe_examination(found))
         if found.get("damaged"):
-            raise Refused(f"{len(found['damaged'])} files are damaged or missing; `tamis run` makes them again.")
+            told = "are forgotten: run the recipe again to make them" if repair else (
+                "are damaged or missing: `tamis doctor --repair` forgets them, then `tamis run` makes them again"
+            )  # fmt: skip
+            raise Refused(f"{len(found['damaged'])} files {told}.")
 
 
 def _setting(change: str) -> tuple[str, str | bool]:

@@ -96,6 +96,9 @@ class Corpus:
         return self.work.file(f"{self.home}/duplicates.parquet")
 
     def edges(self) -> list[Path]:
+        """Empty for a corpus without deduplication, though another one of the workspace may have found edges."""
+        if not self.settings.dedup.on:
+            return []
         return [self.work.file(file.path) for m in self.work.manifests("dedup/edges") for file in m.files]
 
     @property

