@@ -159,6 +159,16 @@ def test_other_sources_in_the_same_workspace_are_refused(crawl, finished):
     assert "another --work" in done.stderr
 
 
+def test_a_corpus_that_is_tokenised_no_more_shows_no_tokens(crawl, finished):
+    work = crawl / "untokenised"
+    shutil.copytree(finished, work)
+    path = crawl / "untokenised.yaml"
+    path.write_text((crawl / "short50.yaml").read_text().split("tokens:")[0] + "tokens: null\n")
+    assert json.loads(tamis("run", path, "--work", work, "--json").stdout)["tokens"] is None
+    assert not (work / "corpora/main/tokens/index.json").exists()
+    assert "## Tokens" not in (work / "corpora/main/card.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("setting", "name"),
     [

@@ -31,7 +31,7 @@ from tamis.verdicts.election import Strength
 from tamis.verdicts.rules import RuleSet, load_rules
 from tamis.workspace import File, Manifest, Progress, Stage, Task, Workspace, WorkspaceError, hash_file
 
-# What a run needs on disk, as a multiple of the raw bytes: 1.05 (web pages) to 1.7 (documentation) were measured on WARC.
+# What a run needs on disk, as a multiple of the raw bytes: 1.05 (web pages) to 1.7 (documentation) measured on WARC.
 DISK = {"warc": 1.5, "arc": 1.5, "wet": 3.0, "jsonl": 3.0, "parquet": 3.0, "text": 3.0}
 
 
@@ -149,6 +149,8 @@ class Pipeline:
             builder = Builder(self.recipe, self.work, self.engine, self.progress)
             kept = builder.keep(documents, [edit.all for edit in edits], verdicts)
             tokens = builder.tokenise(kept) if self.recipe.tokens else None
+            if tokens is None:
+                builder.untokenised()
         return self._outcome(documents, verdicts, tokens)
 
     # From sources to signals.

@@ -101,6 +101,11 @@ class Builder:
             )
         return index
 
+    def untokenised(self) -> None:
+        """Drops what an earlier recipe of this name tokenised: it is no part of this corpus."""
+        for part in ("sample", "tokenizer", "token-ids", "order", "tokens", "index"):
+            self.work.forget(f"{self.home}/{part}", ())
+
     def _gather(self, loaded: tokenizer.Tokenizer, number: int, files: tuple[File, ...]) -> Task:
         name = f"{number:05d}"
         outputs = (
