@@ -23,6 +23,9 @@ def test_numbers_stand_on_their_side_of_the_limit():
     limit = [Limit("a.b", "<=", 0.2)]
     assert number(0.2003, limit) == "0.2003"
     assert number(0.31, limit) == "0.31"
+    assert number(0.0144, [Limit("a.b", "<", 0.01)]) == "0.014"  # not "0.01 < 0.01"
+    assert number(0.01, [Limit("a.b", "<", 0.01)]) == "0.01"
+    assert number(0.797, [Limit("a.b", "<=", 0.8)]) == "0.797"
     assert number(0.2, limit) == "0.20"
     assert number(0.0004, limit) == "0.0004"
     assert number(1234, []) == "1,234"

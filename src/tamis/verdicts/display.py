@@ -41,15 +41,16 @@ def value(found: Any) -> str:
 
 
 def number(found: Any, limits: Sequence[Limit]) -> str:
-    """A value as `value` prints it, with as many more digits as it takes to stand on its side of every limit."""
+    """A value as `value` prints it, with as many more digits as it takes to stand on its side of every limit: on the
+    limit itself only where the value is equal to it."""
     if not isinstance(found, float):
         return value(found)
     numeric = [limit for limit in limits if not isinstance(limit.constant, str)]
-    sides = [limit.holds(found) for limit in numeric]
+    sides = [(limit.holds(found), found == limit.constant) for limit in numeric]
     for digits in range(2, 8):
         text = f"{found:,.{digits}f}"
         shown = float(text.replace(",", ""))
-        if (shown or not found) and [limit.holds(shown) for limit in numeric] == sides:
+        if (shown or not found) and [(limit.holds(shown), shown == limit.constant) for limit in numeric] == sides:
             return text
     return f"{found:.3g}"
 

@@ -70,14 +70,43 @@ def _repeated(text: str, size: int, share: float | None) -> Place | None:
 
 
 def _repeated_block(separator: str, name: str) -> Finder:
+    """Blocks are compared as they stand, white space at their ends included, as the signals do."""
+
     def find(text: str) -> Place | None:
-        blocks = [block.strip() for block in re.split(separator, text)]
-        counts = Counter(block for block in blocks if block)
-        block, count = max(counts.items(), key=lambda item: ((item[1] - 1) * len(item[0]), item[1]), default=("", 0))
-        if count < 2:
+        first: dict[str, int] = {}
+        counts: Counter[str] = Counter()
+        position = 0
+        for part in re.split(f"({separator})", text):
+            block = part.strip("\n")
+            if block.strip():
+                first.setdefault(block, position + part.index(block))
+                counts[block] += 1
+            position += len(part)
+        repeated = [(block, count) for block, count in counts.items() if count > 1]
+        if not repeated:
             return None
-        start = text.find(block)
-        return start, start + len(block), f"this {name} occurs {count:,} times"
+        block, count = max(repeated, key=lambda item: ((item[1] - 1) * len(item[0]), item[1]))
+        note = f"this {name} occurs {count:,} times"
+        if len(repeated) > 1:
+            copies = sum((count - 1) * len(block) for block, count in repeated)
+            note += f"; {len(repeated):,} {name}s repeat, their second and later copies hold {copies:,} characters"
+        return first[block], first[block] + len(block), note
+
+    return find
+
+
+def _first_line(holds: Callable[[str], bool], name: str) -> Finder:
+    """The first line that counts against the text, and how many do; blank ones are lines, but nothing to show."""
+
+    def find(text: str) -> Place | None:
+        lines = text.split("\n") if text else []
+        wrong = sum(map(holds, lines))
+        position = 0
+        for line in lines:
+            if holds(line) and line.strip():
+                return position, position + len(line), f"{wrong:,} of {len(lines):,} lines {name}, here the first"
+            position += len(line) + 1
+        return None
 
     return find
 
@@ -107,13 +136,15 @@ _FINDERS: dict[str, Finder] = {
     "repetition.dup_paragraph_chars": _PARAGRAPH,
     "text.hash_ratio": _first_match("#", "# in all"),
     "text.ellipsis_ratio": _first_match(_ELLIPSIS, "ellipses"),
-    "text.ellipsis_lines": _first_match(rf"^.*(?:{_ELLIPSIS})$", "lines that end in an ellipsis"),
-    "text.bullet_lines": _first_match(r"^[ \t]*[•*-].*$", "lines that begin with a bullet"),
+    "text.ellipsis_lines": _first_line(lambda line: line.rstrip().endswith(("...", "…")), "end in an ellipsis"),
+    "text.bullet_lines": _first_line(lambda line: line.lstrip().startswith(("•", "-", "*")), "begin with a bullet"),
     "text.alpha_words": _first_match(r"(?<!\S)[^\s\w]*\d[\d\W]*(?!\S)", "words without a letter"),
     "c4.curly": _first_match(r"\{", "curly brackets in all"),
     "c4.lorem_ipsum": _first_match("lorem ipsum", "lorem ipsum in all"),
-    "final.line_punct": _first_match(r"^.*[^.'\"!?\n]$", "lines without an end mark"),
-    "final.short_lines": _first_match(r"^.{1,30}$", "lines of at most 30 characters"),
+    "final.line_punct": _first_line(
+        lambda line: not line.endswith((".", "'", '"', "!", "?")), "have no mark of a sentence's end"
+    ),
+    "final.short_lines": _first_line(lambda line: len(line) <= 30, "have at most 30 characters"),
     "final.list_ratio_punct": _first_match(r"^.*$", "lines"),
     "final.list_ratio": _first_match(r"^.*$", "lines"),
 }

@@ -57,7 +57,7 @@ def _source(found: Receipt) -> str:
     if found.date:
         parts.append(found.date)
     if found.chars is not None and found.words is not None:
-        parts.append(f"{found.words:,} words, {found.chars:,} characters after cleaning")
+        parts.append(f"{found.words:,} words, {found.chars:,} characters in the final text")
     return "   ".join(parts)
 
 
@@ -108,11 +108,9 @@ def _duplicate(found: Receipt) -> list[str]:
     if found.duplicate:
         fired = found.reason == DUPLICATE
         return ["yes", "", (DROP if fired else WOULD_DROP) + f"        lost to {_rival(found.duplicate)}"]
-    if found.nearest is None:
-        return ["no", "", "pass        no near document was found"]
-    if found.keep:
-        return ["no", "", f"pass        nearest {_rival(found.nearest)}"]
-    return ["no", "", f"not reached        nearest {_rival(found.nearest)}"]
+    verdict = "pass" if found.keep else "not reached"
+    nearest = "no near document was found" if found.nearest is None else f"nearest {_rival(found.nearest)}"
+    return ["no", "", f"{verdict}        {nearest}"]
 
 
 def _rival(rival: Rival) -> str:
