@@ -48,6 +48,32 @@ def test_repair_equals_ftfy_on_the_whole_text(texts: list[str]) -> None:
     assert apply_edits(text, subject.repair_edits(text)).to_pylist() == expected
 
 
+MARKS = "\u0301\u0323\u0316\u0344\u05b0\u0f71\u0f73\u3099"
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.one_of(MESSY, BROKEN), st.text(MARKS, min_size=200, max_size=400), st.sampled_from(["", "e", "é", "が"]))
+def test_long_lines_equal_ftfy_too(text: str, marks: str, before: str) -> None:
+    long = before + marks + text + "x" * subject._LONG + marks
+    assert clean_of(long) == ftfy.fix_text(long, subject.ftfy_config())
+    assert subject.nfc(long) == unicodedata.normalize("NFC", long)
+
+
+def clean_of(text: str) -> str:
+    data = array([text])
+    made: str = apply_edits(data, subject.repair_edits(data))[0].as_py()
+    return made
+
+
+@pytest.mark.parametrize("unit", ["\u0301\u0323", "\u0323\x01\u0301", "\u0f73"])
+@pytest.mark.timeout(120)
+def test_many_marks_on_one_letter_take_time_in_proportion(unit: str) -> None:
+    # In the square of their number these would take four minutes.
+    cleaned = clean("a" + unit * (300_000 // len(unit)) + " b")
+    assert cleaned.endswith(" b")
+    assert subject.nfc(cleaned) == cleaned
+
+
 @settings(deadline=None, max_examples=300)
 @given(MESSY)
 def test_clean_text_is_nfc_and_only_marks_are_removed(text: str) -> None:

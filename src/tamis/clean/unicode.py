@@ -10,7 +10,7 @@ import functools
 import re
 import unicodedata
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,13 +49,18 @@ _BREAKS = re.compile("\r\n|[\r\u2028\u2029\x85]")
 _FTFY_REMOVES = re.compile("\x1b\\[[0-9;]*[a-zA-Z]|[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]")
 
 
+# Python brings the combining marks behind a letter into order by insertion, in the square of their number: a page of
+# two million marks would take days. In lines longer than _LONG, runs of more than _MANY are brought into order first.
+_LONG, _MANY = 2000, 200
+
+
 @functools.cache
-def ftfy_config() -> TextFixerConfig:
+def ftfy_config(normalization: Literal["NFC"] | None = "NFC") -> TextFixerConfig:
     """What ftfy may do: repair encodings, line breaks and controls, NFC; never change how something was written."""
     from ftfy import TextFixerConfig
 
     return TextFixerConfig(
-        normalization="NFC",
+        normalization=normalization,
         unescape_html=False,
         uncurl_quotes=False,
         fix_latin_ligatures=False,
@@ -80,9 +85,6 @@ def repair_edits(text: pa.LargeStringArray) -> pa.ListArray:
     ftfy works on each line with its line break alone, and `kernels.suspicious_lines` misses none that it would
     change.
     """
-    from ftfy import fix_text
-
-    config = ftfy_config()
     documents, starts, ends = kernels.suspicious_lines(text)
     offsets, data = text_buffers(text)
     view = data.data
@@ -90,11 +92,42 @@ def repair_edits(text: pa.LargeStringArray) -> pa.ListArray:
     for row, start, end in zip(documents.tolist(), starts.tolist(), ends.tolist(), strict=True):
         base, limit = int(offsets[row]), int(offsets[row + 1])
         line = str(view[base + start : min(base + end + 1, limit)], "utf-8")
-        fixed = fix_text(line, config)
+        fixed = _fixed(line)
         if fixed != line:
             for at, stop, new, rule in _line_edits(line, fixed):
                 _append(columns, row, start + at, start + stop, new, rule)
     return from_lists(len(text), *columns)
+
+
+def _fixed(line: str) -> str:
+    from ftfy import fix_text
+
+    if len(line) <= _LONG:
+        return fix_text(line, ftfy_config())
+    while True:  # as ftfy does, until nothing changes
+        fixed = nfc(fix_text(line, ftfy_config(None)))
+        if fixed == line:
+            return fixed
+        line = fixed
+
+
+def nfc(text: str) -> str:
+    """``unicodedata.normalize("NFC", text)`` in time proportional to the text, whatever its marks."""
+    if len(text) > _LONG:
+        text = _long_runs().sub(_in_order, text)
+    return unicodedata.normalize("NFC", text)
+
+
+@functools.cache
+def _long_runs() -> re.Pattern[str]:
+    marks = "".join(mark for mark in map(chr, range(0x300, 0x1F000)) if unicodedata.combining(mark))
+    return re.compile(f"[{marks}\u0f73\u0f75\u0f81]{{{_MANY},}}")  # three Tibetan letters are but two marks each
+
+
+def _in_order(run: re.Match[str]) -> str:
+    """The same marks decomposed and in canonical order, which is equivalent (Unicode 15.0, section 3.11, D108)."""
+    marks = "".join(unicodedata.normalize("NFD", mark) for mark in run[0])
+    return "".join(sorted(marks, key=unicodedata.combining))
 
 
 def _line_edits(old: str, new: str) -> list[tuple[int, int, str, str]]:
@@ -149,11 +182,11 @@ def _common(old: str, new: str) -> tuple[int, int]:
 
 
 def _rule(old: str, new: str) -> str:
-    if unicodedata.normalize("NFC", old) == new:
+    if nfc(old) == new:
         return "unicode.nfc"
     if _BREAKS.sub("\n", old) == new:
         return "unicode.newline"
-    if unicodedata.normalize("NFC", _FTFY_REMOVES.sub("", _BREAKS.sub("\n", old))) == new:
+    if nfc(_FTFY_REMOVES.sub("", _BREAKS.sub("\n", old))) == new:
         return "unicode.control"
     return "unicode.mojibake"
 
