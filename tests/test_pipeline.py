@@ -222,3 +222,21 @@ def test_why_and_what_if_answer_from_the_workspace(finished):
     answer = json.loads(tamis("what-if", f"{reason}=off", "--work", finished, "--json").stdout)
     assert answer["kept_after"] >= answer["kept_before"]
     assert "no document" in tamis("why", "ffffffffffffffffffffffffffffffff", "--work", finished, code=1).stderr
+
+
+def test_an_absurd_removal_stops_the_run_and_shows_the_clusters(tmp_path):
+    draw = random.Random(3)
+    words = [f"{a}{b}" for a in ("stone", "river", "cloud", "field") for b in "abcdefghijklm"]
+    page = " ".join(draw.choices(words, k=200))
+    rows = [{"text": page, "url": f"http://mirror.org/{number}"} for number in range(190)]
+    rows += [{"text": " ".join(draw.choices(words, k=200)), "url": f"http://own.org/{n}"} for n in range(10)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = tmp_path / "rows.yaml"
+    recipe.write_text("sources: [{name: rows, path: rows.jsonl}]\ntokens: {tokenizer: {vocab: 512}}\n")
+    stopped = tamis("run", recipe, "--work", tmp_path / "work", "--workers", 1, code=1).stderr
+    assert "source rows loses 189 of 200 documents" in stopped
+    assert "http://mirror.org/0" in stopped
+    assert not (tmp_path / "work/corpora/main/text").exists()
+    recipe.write_text(recipe.read_text() + "dedup: {guard: {max_removed: 1.0, max_cluster: 1.0}}\n")
+    found = json.loads(tamis("run", recipe, "--work", tmp_path / "work", "--workers", 1, "--json").stdout)
+    assert (found["kept"], found["reasons"]) == (11, {"duplicate": 189})
