@@ -78,3 +78,4 @@ def test_run_alone():
     with pytest.raises(Died, match="SIGKILL"):
         run_alone(tasks.touch, ("x", ["x"]), seconds=20)
     assert run_alone(tasks.touch, ("x", []), seconds=20) is None
+    assert run_alone(tasks.interrupted, (), seconds=20) == "still here"

@@ -340,6 +340,7 @@ def _serve(pipe: Connection, item: Any, beats: Any, amount: Any, parent: int) ->
 
 def _answer(pipe: Connection, parent: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     _die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # else Ctrl-C would look like the fault of what runs alone
     try:
         answer = (True, function(*arguments))
     except Exception as error:
