@@ -90,3 +90,15 @@ def test_no_text_crashes_the_reader(text):
     for written in (text, GOOD.replace("web", text)):
         with contextlib.suppress(RecipeError):
             parse(written)
+
+
+def test_every_option_of_a_source_reaches_its_reader():
+    from tamis.pipeline import source_spec
+    from tamis.sources import FORMATS
+
+    text = "sources: [{name: a, path: a.jsonl, options: {kind: html, meta_fields: [lang], digests: false}}]"
+    recipe = parse(text)
+    spec = source_spec(recipe.sources[0], recipe)
+    assert (spec.options["kind"], spec.options["meta_fields"], spec.options["digests"]) == ("html", ("lang",), False)
+    for name in FORMATS:
+        assert parse(f"sources: [{{name: a, path: a, format: {name}}}]").sources[0].format == name

@@ -34,12 +34,15 @@ class _Part(BaseModel):
 
 
 class SourceOptions(_Part):
-    """Which fields of a JSONL or Parquet row hold what."""
+    """Which fields of a JSONL or Parquet row hold what, and how far a WARC file is trusted."""
 
     text_field: str = "text"
     id_field: str | None = None
     url_field: str | None = "url"
     date_field: str | None = "date"
+    meta_fields: tuple[str, ...] | None = Field(None, description="kept in `meta`; every short scalar where absent")
+    kind: Literal["text", "html"] | None = Field(None, description="what the text field holds; text where absent")
+    digests: bool | None = Field(None, description="of WARC: false trusts blocks whose digest disagrees")
 
 
 class Source(_Part):
@@ -47,7 +50,7 @@ class Source(_Part):
 
     name: Name
     path: str | tuple[str, ...] = Field(description="files, globs, folders or fsspec URLs")
-    format: Literal["warc", "wet", "jsonl", "parquet", "text"] | None = Field(
+    format: Literal["warc", "wet", "arc", "jsonl", "parquet", "text", "html"] | None = Field(
         None, description="inferred from the name where absent"
     )
     licence: str = Field("unknown", description="stands in the report and the data card")
