@@ -7,7 +7,16 @@ import pytest
 
 from tamis.documents import EDITS, read_table, write_table
 from tamis.verdicts.election import Strength
-from tamis.verdicts.receipt import DROP, NOT_MEASURED, OUT_OF_SCOPE, PASS, WOULD_DROP, receipt, to_json
+from tamis.verdicts.receipt import (
+    DROP,
+    NOT_MEASURED,
+    OUT_OF_SCOPE,
+    PASS,
+    WOULD_DROP,
+    _changes,
+    receipt,
+    to_json,
+)
 from tamis.verdicts.receipt_text import render
 from tamis.verdicts.rules import load_rules
 from tamis.verdicts.what_if import what_if
@@ -133,3 +142,11 @@ def test_changed_signals_are_noticed(folder, signals):
     found = receipt(folder, row["id"], signals=signals)
     assert found.stale
     assert "the signals changed after this verdict" in render(found)
+
+
+def test_edits_of_white_space_are_not_shown_whatever_the_space():
+    edits = [
+        {"start": 1, "end": 5, "replacement": "", "rule": "c4.blank"},  # a no-break and an ordinary space, a line break
+        {"start": 6, "end": 9, "replacement": "", "rule": "c4.words"},
+    ]
+    assert [change.rule for change in _changes("a\u00a0 \nb go", edits, 8)] == ["c4.words"]

@@ -327,7 +327,7 @@ def _changes(text: str | None, edits: Sequence[Mapping[str, Any]], most: int) ->
     from tamis.clean.edits import difference
 
     data = text.encode()
-    visible = [edit for edit in edits if data[edit["start"] : edit["end"]].strip() or edit["replacement"].strip()]
+    visible = [e for e in edits if data[e["start"] : e["end"]].decode().strip() or e["replacement"].strip()]
     largest = sorted(visible, key=lambda edit: (edit["start"] - edit["end"], edit["start"]))[:most]
     hunks = difference(text, sorted(largest, key=lambda edit: edit["start"]))
     return tuple(Change(h.rule, h.start, h.end, h.before, h.removed, h.inserted, h.after) for h in hunks)
