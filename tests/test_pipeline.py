@@ -14,6 +14,9 @@ import pytest
 
 from tamis.corpora import Corpus
 from tamis.documents import read_table
+from tamis.engine import Inline
+from tamis.pipeline import Pipeline
+from tamis.running import load
 from tamis.sources.machine import machine_crawl
 from tamis.workspace import Workspace
 
@@ -157,6 +160,25 @@ def test_other_sources_in_the_same_workspace_are_refused(crawl, finished):
     done = tamis("run", other, "--work", finished, code=2)
     assert "made from other sources" in done.stderr
     assert "another --work" in done.stderr
+
+
+def test_verdicts_of_other_rules_are_never_shown_as_those_of_these(crawl, finished, monkeypatch):
+    work = crawl / "early"
+    shutil.copytree(finished, work)
+    pipeline = Pipeline(load(crawl / "short60.yaml"), Workspace(work), Inline())
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "decide", dies)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run()
+    assert "not whole" in tamis("rules", "--work", work, code=2).stderr
+    assert "not whole" in tamis("what-if", "short=off", "--work", work, code=2).stderr
+    tamis("run", crawl / "short50.yaml", "--work", work)
+    assert (work / "corpora/main/duplicates.parquet").read_bytes() == (
+        finished / "corpora/main/duplicates.parquet"
+    ).read_bytes()
 
 
 def test_a_corpus_that_is_tokenised_no_more_shows_no_tokens(crawl, finished):

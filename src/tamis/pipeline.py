@@ -8,6 +8,7 @@ of shards (one manifest each) and of sources.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -137,6 +138,7 @@ class Pipeline:
         """All stages. Raises TaskFailed, AbsurdRemoval, MixtureError; what was finished stays finished."""
         with self.work.locked():
             self._refuse_other_documents()
+            self._withdraw()
             self.work.update_corpus(self.recipe.name, **self._known())
             documents = self.read()
             edits = self.clean(documents)
@@ -378,6 +380,13 @@ class Pipeline:
             digest.update(repr((task.name, sorted(task.params.items(), key=str))).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
+    def _withdraw(self) -> None:
+        """Drops verdicts that other rules made: if this run ends early, nobody reads them as the verdicts of these."""
+        now, before = self._known(), self.work.index()["corpora"].get(self.recipe.name, {})
+        if any(_canonical(now[name]) != _canonical(before.get(name)) for name in ("rules", "strength", "sources")):
+            for part in ("verdicts", "elect", "rules"):
+                self.work.forget(f"{self.home}/{part}", ())
+
     def _refuse_other_documents(self) -> None:
         """All corpora of a workspace stand on the same documents; others would lose what their receipts refer to."""
         for name, known in self.work.index()["corpora"].items():
@@ -454,6 +463,10 @@ def strength_of(recipe: Recipe) -> Strength:
 
 def signals_packages(groups: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({package for name in groups for package in GROUPS[name].packages}))
+
+
+def _canonical(body: Any) -> str:
+    return json.dumps(body, sort_keys=True)
 
 
 def _add(total: dict[str, int], part: Mapping[str, int]) -> None:

@@ -245,6 +245,8 @@ def rule_counts(work: Path, name: str) -> list[dict[str, Any]]:
     fired: dict[str, int] = {}
     alone: dict[str, int] = {}
     first: dict[str, int] = {}
+    for shard in range(corpus.shards):
+        corpus.verdicts(shard)  # raises where a run has not come so far
     for manifest in corpus.manifests("verdicts"):
         for target, part in ((fired, "fired"), (alone, "alone"), (first, "reasons")):
             for rule, count in manifest.summary[part].items():
