@@ -102,3 +102,8 @@ def test_every_option_of_a_source_reaches_its_reader():
     assert (spec.options["kind"], spec.options["meta_fields"], spec.options["digests"]) == ("html", ("lang",), False)
     for name in FORMATS:
         assert parse(f"sources: [{{name: a, path: a, format: {name}}}]").sources[0].format == name
+
+
+def test_a_folder_is_no_recipe(tmp_path):
+    with pytest.raises(RecipeError, match="cannot be read: Is a directory"):
+        recipes.load(tmp_path)

@@ -124,6 +124,8 @@ def test_refusals_say_what_to_do(tmp_path, work):
     (tmp_path / "full" / "letter.txt").write_text("dear")
     with pytest.raises(WorkspaceError, match="not empty and no workspace"):
         Workspace(tmp_path / "full", create=True)
+    with pytest.raises(WorkspaceError, match="cannot be made: Not a directory"):
+        Workspace(tmp_path / "full" / "letter.txt" / "below", create=True)
     work.file("tamis.json").write_text(json.dumps({"format": 99, "corpora": {}}))
     with pytest.raises(WorkspaceError, match="format 99"):
         Workspace(work.path)

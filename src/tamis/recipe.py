@@ -217,6 +217,8 @@ def load(path: Path | str) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise RecipeError([f"{path}: no such recipe"]) from None
+    except OSError as error:
+        raise RecipeError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
         raise RecipeError([f"{path}: not UTF-8 at byte {error.start}"]) from None
     recipe = parse(text, str(path))

@@ -140,8 +140,11 @@ class Workspace:
                     f"{self.path} is not empty and no workspace; nothing was changed. "
                     "Name an empty or a new folder with --work."
                 )
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomic(marker, json.dumps({"format": FORMAT, "corpora": {}}, indent=1) + "\n")
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_atomic(marker, json.dumps({"format": FORMAT, "corpora": {}}, indent=1) + "\n")
+            except OSError as error:
+                raise WorkspaceError(f"{self.path} cannot be made: {error.strerror}. Name another --work.") from None
         found = self.index().get("format")
         if found != FORMAT:
             raise WorkspaceError(
