@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -76,8 +78,8 @@ def test_surrogates_and_controls_in_entities() -> None:
     assert "\r" not in found.text
 
 
-def test_trafilatura_is_an_option() -> None:
-    pytest.importorskip("trafilatura", reason="the extra `extract` is not installed")
+def test_trafilatura_is_an_option(require: Callable[[object, str], None]) -> None:
+    require(find_spec("trafilatura"), "trafilatura is not installed: pip install 'tamis[extract]'")
     found = extract(PAGE.replace(b"Second.", b"Second. " * 60), "html", options=ExtractOptions("trafilatura"))
     assert found.text is not None
     assert "Second." in found.text

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -86,8 +88,12 @@ def test_report_and_card_are_written_and_repeat(work: Path) -> None:
     assert not re.search(r"\d\d:\d\d:\d\d", first.decode())  # no clock
 
 
-def test_datasets_loads_the_folder(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("datasets", reason="datasets is not installed: pip install 'tamis[dev]'")
+def test_datasets_loads_the_folder(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Callable[[object, str], None]
+) -> None:
+    require(find_spec("datasets"), "datasets is not installed: pip install 'tamis[dev]'")
+    import datasets
+
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     found = datasets.load_dataset(str(work / "corpora/main"), cache_dir=str(tmp_path))
     texts = [pq.read_table(path) for path in sorted((work / "corpora/main/text").glob("*.parquet"))]

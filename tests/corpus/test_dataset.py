@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +7,10 @@ import pytest
 
 from tamis.corpus.windows import Windows
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'tamis[train]'")
+
+@pytest.fixture(autouse=True)
+def _torch(require: Callable[[object, str], None]) -> None:
+    require(find_spec("torch"), "torch is not installed: pip install 'tamis[train]'")
 
 
 def batches(folder: Path, workers: int = 0, **options: int):  # type: ignore[no-untyped-def]
@@ -16,6 +21,8 @@ def batches(folder: Path, workers: int = 0, **options: int):  # type: ignore[no-
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_run_sees_what_an_unbroken_one_sees(corpus: Path, workers: int) -> None:
+    import torch
+
     whole = [ids.clone() for ids in batches(corpus)]
     assert len(whole) == 2 * len(batches(corpus))
     assert whole[0].shape == (2, 1025)
