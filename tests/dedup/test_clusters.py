@@ -10,7 +10,7 @@ from tamis import documents
 from tamis.dedup.clusters import AbsurdRemoval, BelowFloor, Clusters, Limits, Removal, guard, sources_by_shard
 
 SECOND = 1 << 32
-DEFAULT = Limits()
+DEFAULT = Limits(least=20)  # the fixture is small
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_no_edges(tmp_path: Path) -> None:
     assert clusters.duplicate_ratio == 0
     assert clusters.largest() == []
     assert clusters.borderline() == []
-    guard([Removal("a", 50, 0)], Limits(), clusters, sources_by_shard(["a"]), lambda gid: None)
+    guard([Removal("a", 50, 0)], DEFAULT, clusters, sources_by_shard(["a"]), lambda gid: None)
 
 
 def check(clusters: Clusters, *removals: Removal, limits: Limits = DEFAULT) -> None:

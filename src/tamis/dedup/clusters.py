@@ -175,7 +175,7 @@ class Limits:
 
     max_removed: float = 0.9
     max_cluster: float = 0.5
-    least: int = 20
+    least: int = 100
 
 
 def guard(
@@ -216,7 +216,7 @@ def guard(
 
 def _explain(source: str, reasons: Sequence[str], found: Sequence[Cluster], url_of: Callable[[int], str | None]) -> str:
     lines = [f"source {source} {reason}." for reason in reasons]
-    lines.append("Nothing was written. Its largest clusters:")
+    lines.append("No text was written. Its largest clusters:")
     for cluster in found:
         lines.append(f"  {cluster.size:>9,} documents, mean jaccard {cluster.jaccard:.2f}")
         lines += [f"            {printable(url_of(gid) or f'(document {gid})')}" for gid in cluster.sample]
