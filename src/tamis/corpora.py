@@ -93,7 +93,8 @@ class Corpus:
         return self._whole(f"{self.home}/verdicts", shard, f"{self.home}/verdicts/{shard:05d}.parquet")
 
     def duplicates(self) -> Path:
-        return self.work.file(f"{self.home}/duplicates.parquet")
+        path = f"{self.home}/duplicates.parquet"
+        return self._given(self.work.manifest(f"{self.home}/elect", "all"), path)
 
     def edges(self) -> list[Path]:
         """Empty for a corpus without deduplication, though another one of the workspace may have found edges."""
@@ -115,13 +116,18 @@ class Corpus:
         return found
 
     def _maybe(self, stage: str, shard: int, path: str) -> Path | None:
-        manifest = self.work.manifest(stage, f"{shard:05d}")
+        return self._named(self.work.manifest(stage, f"{shard:05d}"), path)
+
+    def _named(self, manifest: Manifest | None, path: str) -> Path | None:
         if manifest is None or path not in {file.path for file in manifest.files}:
             return None
         return self.work.file(path)
 
     def _whole(self, stage: str, shard: int, path: str) -> Path:
-        found = self._maybe(stage, shard, path)
+        return self._given(self.work.manifest(stage, f"{shard:05d}"), path)
+
+    def _given(self, manifest: Manifest | None, path: str) -> Path:
+        found = self._named(manifest, path)
         if found is None:
             raise WorkspaceError(
                 f"{path} of corpus {self.corpus} is not whole: run `tamis run` on {self.known['label']} again, "

@@ -144,7 +144,7 @@ class Rules(_Part):
 class Mixture(_Part):
     """How much of each source. Without weights every source enters whole, as often as its epochs say."""
 
-    unit: Literal["tokens", "documents"] = "tokens"
+    unit: Literal["tokens", "documents", "bytes"] = "tokens"
     weights: dict[Name, float] | None = Field(None, description="relative shares of the corpus, in `unit`")
     epochs: dict[Name, float] = Field(default_factory=dict, description="how often a source is seen at most; 1")
     tokens: int | None = Field(None, gt=0, description="the most tokens wanted")
@@ -190,6 +190,17 @@ class Recipe(_Part):
             for name in given:
                 if name not in names:
                     raise ValueError(f"mixture names an unknown source: {name}{near(name, names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _makes_tokens(self) -> Recipe:
+        """Nothing can be counted in tokens where none are made."""
+        if self.tokens is None and self.mixture.tokens is not None:
+            raise ValueError("mixture.tokens is a number of tokens, but `tokens: null` makes none: drop one of the two")
+        if self.tokens is None and self.mixture.weights and self.mixture.unit == "tokens":
+            raise ValueError(
+                "mixture.weights count tokens, but `tokens: null` makes none: set mixture.unit to documents or bytes"
+            )
         return self
 
     @property

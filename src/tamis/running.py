@@ -19,7 +19,7 @@ from tamis.pipeline import Outcome, Pipeline, rules_of
 from tamis.recipe import Recipe, RecipeError
 from tamis.verdicts.rules import RuleError
 from tamis.verdicts.what_if import WhatIf
-from tamis.workspace import File, Manifest, Workspace, WorkspaceError, hash_file, package_version
+from tamis.workspace import File, Manifest, Workspace, WorkspaceError, hash_file, package_version, write_atomic
 
 
 @dataclass(frozen=True)
@@ -169,17 +169,20 @@ def describe(stage: str, manifests: Sequence[Manifest]) -> str:
 
 
 def write_report(corpus: Corpus) -> tuple[Path, Path]:
-    """Writes report.html and card.md of a corpus; their paths."""
+    """Writes report.html and card.md of a corpus, and README.md where it has text; the paths of the first two."""
     from tamis.corpus import card, report
     from tamis.corpus.collect import collect
 
     data = collect(corpus)
     home = corpus.work.file(corpus.home)
     page, text = home / "report.html", home / "card.md"
-    page.write_text(report.render(data), encoding="utf-8")
-    text.write_text(card.render(data), encoding="utf-8")
-    if data.tokens:  # with text/, the folder is one that `datasets.load_dataset` reads
-        (home / "README.md").write_text(card.readme(data), encoding="utf-8")
+    write_atomic(page, report.render(data))
+    write_atomic(text, card.render(data))
+    readme = home / "README.md"
+    if data.text:  # with text/, the folder is one that `datasets.load_dataset` reads
+        write_atomic(readme, card.readme(data))
+    else:
+        readme.unlink(missing_ok=True)
     return page, text
 
 

@@ -64,7 +64,7 @@ def test_kept_rows_are_picked_by_place_and_edited(tmp_path: Path, context: Any) 
     assert table.column("bytes").to_pylist() == [10, 18, 9]
     assert (told["in"], told["out"], told["reasons"]) == (5, 3, {"dropped": 2})
     assert told["sources"]["web"]["documents"] == 2
-    assert total_by_source([told, told])["wiki"] == Tally(2, 36, 0, 2.0, 0.0)
+    assert total_by_source([told, told])["wiki"] == Tally(2, 36, 0, 2.0, 0.0, 36.0)
 
 
 @given(st.lists(st.tuples(st.text(max_size=30), st.booleans()), max_size=20))

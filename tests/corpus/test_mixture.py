@@ -10,7 +10,7 @@ from tamis.corpus.tally import Tally
 
 
 def tally(documents: int, tokens: int) -> Tally:
-    return Tally(documents, tokens * 4, tokens, float(documents), float(tokens))
+    return Tally(documents, tokens * 4, tokens, float(documents), float(tokens), tokens * 4.0)
 
 
 WEB, WIKI = tally(1000, 100_000), tally(100, 20_000)

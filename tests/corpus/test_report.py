@@ -27,6 +27,7 @@ from tamis.corpus.report_data import (
     ShardRow,
     SourceRow,
     StageRow,
+    TextRow,
     TokensRow,
     align,
 )
@@ -189,6 +190,7 @@ def report_data(folder: Path) -> ReportData:
             for name, n in tally.items()
         ),
         limited_by=("books",),
+        text=TextRow(3, 12_000),
         tokens=TokensRow(
             11_400_000,
             12_000,

@@ -1,4 +1,5 @@
-"""From verdicts to shards of tokens, as stages of a workspace: kept text, tokenizer, ids, mixture, order, index."""
+"""From verdicts to text and shards of tokens, as stages of a workspace: kept text, tokenizer, ids, mixture, order,
+index."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tamis.corpus import kept, mixture, shards, shuffle, tokenise, tokenizer
+from tamis.corpus import kept, megatron, mixture, shards, shuffle, tokenise, tokenizer
 from tamis.corpus.tally import total_by_source
 from tamis.engine import Engine
 from tamis.recipe import Recipe, RecipeError, TrainTokenizer
 from tamis.workspace import File, Manifest, Progress, Run, Stage, Task, Workspace, hash_file
+
+# The stages that make files from verdicts.
+MADE = ("kept", "sample", "tokenizer", "token-ids", "order", "text", "tokens", "index", "megatron")
 
 
 class NothingKept(ValueError):
@@ -54,6 +58,7 @@ class Builder:
                 "the rules keep no document, so there is nothing to tokenise. `tamis rules` shows what each rule "
                 "drops, `tamis what-if RULE=off` what would come back."
             )
+        self._forget("text")  # its files are those of `tokens` now
         model = self._tokenizer(kept_, settings.tokenizer)
         tasks = [
             Task(m.task, (f"{self.home}/token-ids/{m.task}.parquet",), (m.files[0], model.files[0])) for m in kept_
@@ -94,17 +99,50 @@ class Builder:
         reached = total_by_source([manifest.summary for manifest in ordered])
         self.work.update_corpus(self.recipe.name, mixture=planned.table(reached), limited_by=list(planned.limited_by))
         if settings.megatron:
-            from tamis.corpus.megatron import export_megatron
-
-            export_megatron(
-                self.work.file(f"{self.home}/tokens"), self.work.file(f"{self.home}/megatron/{self.recipe.name}")
-            )
+            prefix = f"{self.home}/megatron/{self.recipe.name}"
+            task = Task("megatron", (f"{prefix}.bin", f"{prefix}.idx"), (*index.files, *task.inputs[1:]))
+            self._map("megatron", megatron.megatron_task, megatron.VERSION, [task])
+        else:
+            self._forget("megatron")
         return index
 
-    def untokenised(self) -> None:
-        """Drops what an earlier recipe of this name tokenised: it is no part of this corpus."""
-        for part in ("sample", "tokenizer", "token-ids", "order", "tokens", "index"):
+    def untokenised(self) -> list[Manifest]:
+        """Mixture and order of the kept text without tokens: the manifests of text/. Drops what an earlier recipe of
+        this name tokenised: it is no part of this corpus. Raises MixtureError."""
+        self._forget("sample", "tokenizer", "token-ids", "tokens", "index", "megatron")
+        kept_ = self.work.manifests(f"{self.home}/kept")
+        wanted = self.recipe.mixture
+        available = total_by_source([manifest.summary for manifest in kept_])
+        planned = mixture.plan(available, unit=wanted.unit, weights=wanted.weights, epochs=wanted.epochs)
+        parts = shuffle.partitions(planned.bytes)
+        params = {"seed": self.recipe.seed, "partitions": parts, "rates": planned.rates()}
+        ordered = self.work.exchange(
+            self.engine,
+            Stage(f"{self.home}/order", shuffle.scatter_task, shuffle.SCATTER_VERSION),
+            [Task(m.task, (f"{self.home}/order/{m.task}.parquet",), (m.files[0],), params) for m in kept_],
+            Stage(f"{self.home}/text", shuffle.gather_text_task, shuffle.GATHER_VERSION),
+            [partial(self._gather_text, number) for number in range(parts)],
+            self.progress,
+        )
+        self.work.forget(f"{self.home}/text", [manifest.task for manifest in ordered])
+        reached = total_by_source([manifest.summary for manifest in ordered])
+        self.work.update_corpus(self.recipe.name, mixture=planned.table(reached), limited_by=list(planned.limited_by))
+        return ordered
+
+    def withdraw(self) -> None:
+        """Drops text, tokens and reports that former verdicts made, so that none stands beside the verdicts of now."""
+        self._forget(*MADE)
+        for name in ("report.html", "card.md", "README.md"):
+            self.work.file(f"{self.home}/{name}").unlink(missing_ok=True)
+        self.work.update_corpus(self.recipe.name, mixture=[], limited_by=[])
+
+    def _forget(self, *parts: str) -> None:
+        for part in parts:
             self.work.forget(f"{self.home}/{part}", ())
+
+    def _gather_text(self, number: int, files: tuple[File, ...]) -> Task:
+        name = f"{number:05d}"
+        return Task(name, (f"{self.home}/text/{name}.parquet",), files, {"partition": number})
 
     def _gather(self, loaded: tokenizer.Tokenizer, number: int, files: tuple[File, ...]) -> Task:
         name = f"{number:05d}"

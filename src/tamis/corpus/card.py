@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tamis.corpus.inert import markdown
-from tamis.corpus.report import percent, plural, size
+from tamis.corpus.report import NOT_STORED, percent, plural, size
 from tamis.corpus.report_data import ReportData
 
 
@@ -81,8 +81,21 @@ def _lines(data: ReportData) -> Iterable[str]:
         yield from _table(["source", "weight", "epochs", "tokens", "share"], mixture)
         shards = [[shard.file, shard.tokens, shard.documents, shard.sha256] for shard in data.tokens.shards]
         yield from _table(["shard", "tokens", "documents", "SHA-256"], shards)
+    elif data.text:
+        yield "## Text"
+        yield ""
+        yield f"{plural(data.text.documents, 'document')} in {plural(data.text.files, 'Parquet file')}; no tokens."
+        yield ""
+        mixture = [
+            [row["source"], row["weight"], f"{row['rate']:.3g}", size(row["bytes"]), percent(row["share"], 1)]
+            for row in data.mixture
+        ]
+        yield from _table(["source", "weight", "epochs", "text", "share"], mixture)
     yield "## Bill of materials"
     yield ""
+    if not data.versions_of_run:
+        yield NOT_STORED
+        yield ""
     yield from _table(["package", "version"], [list(item) for item in data.versions.items()])
     yield from _table(
         ["stage", "files", "bytes", "hash"], [[row.stage, row.files, row.bytes, row.hash] for row in data.lineage]

@@ -32,6 +32,7 @@ from tamis.corpus.report_data import (
     ShardRow,
     SourceRow,
     StageRow,
+    TextRow,
     TokensRow,
     align,
 )
@@ -72,7 +73,8 @@ def collect(corpus: Corpus) -> ReportData:
         if count.reason is not None:
             first[count.reason] = first.get(count.reason, 0) + count.documents
     samples = _samples(corpus, sorted(first), recipe.seed)
-    tokens = _tokens(corpus.work.file(f"{corpus.home}/tokens/index.json"))
+    tokens, text = _tokens(corpus), _text(corpus)
+    stored = corpus.known.get("versions")
     clusters, duplicates, survivors = _clusters(corpus, sum(count.documents for count in counts))
     return ReportData(
         name=corpus.corpus,
@@ -87,18 +89,20 @@ def collect(corpus: Corpus) -> ReportData:
         clusters=clusters,
         duplicates=duplicates,
         survivors=survivors,
-        mixture=tuple(corpus.known.get("mixture") or ()) if tokens else (),
-        limited_by=tuple(corpus.known.get("limited_by") or ()),
+        mixture=tuple(corpus.known.get("mixture") or ()) if text else (),
+        limited_by=tuple(corpus.known.get("limited_by") or ()) if text else (),
         tokens=tokens,
+        text=text,
         ledger=tuple(_ledger(corpus, judged)),
         losses=_losses(corpus),
         lineage=_lineage(corpus),
-        versions=versions(),
+        versions=dict(stored or versions()),
+        versions_of_run=bool(stored),
     )
 
 
 def versions() -> dict[str, str]:
-    """Tamis, its kernels, and the packages that decide output, by name."""
+    """Tamis, its kernels, and the packages that decide output, as installed now, by name."""
     import tamis
     from tamis import kernels
 
@@ -307,10 +311,7 @@ def _rows(path: Path) -> int:
 
 def _clusters(corpus: Corpus, documents: int) -> tuple[tuple[ClusterRow, ...], int, int]:
     """The largest groups that lost documents to one kept document, with one that lost, aligned."""
-    path = corpus.duplicates()
-    if not path.exists():
-        return (), 0, 0
-    table = read_table(path)
+    table = read_table(corpus.duplicates())
     kept = table.column("kept_gid").to_numpy()
     if not len(kept):
         return (), 0, 0
@@ -353,6 +354,7 @@ def _ledger(corpus: Corpus, judged: Sequence[Manifest]) -> Iterable[LedgerRow]:
         ("kept", "documents", corpus.manifests("kept")),
         ("token-ids", "documents", corpus.manifests("token-ids")),
         ("order", "documents", corpus.manifests("order")),
+        ("text", "documents", corpus.manifests("text")),
         ("tokens", "documents", corpus.manifests("tokens")),
     ]
     for stage, unit, manifests in stages:
@@ -384,7 +386,7 @@ def _lineage(corpus: Corpus) -> tuple[StageRow, ...]:
     stages = ["documents", *(f"edits/{group}" for group in corpus.edit_groups()), "edits", "signals"]
     stages += [stage for stage in (corpus.known.get("lines"),) if stage]
     stages += ["dedup/sketch", "dedup/edges"]
-    parts = ("rules", "elect", "verdicts", "kept", "tokenizer", "token-ids", "tokens", "index")
+    parts = ("rules", "elect", "verdicts", "kept", "tokenizer", "token-ids", "text", "tokens", "index", "megatron")
     stages += [f"{corpus.home}/{part}" for part in parts]
     rows = []
     for stage in dict.fromkeys(stages):
@@ -395,10 +397,17 @@ def _lineage(corpus: Corpus) -> tuple[StageRow, ...]:
     return tuple(rows)
 
 
-def _tokens(path: Path) -> TokensRow | None:
-    if not path.exists():
+def _text(corpus: Corpus) -> TextRow | None:
+    """Of the stage that wrote text/: `tokens`, or `text` where the recipe asks for no tokens."""
+    made = corpus.manifests("tokens") or corpus.manifests("text")
+    return TextRow(len(made), sum(manifest.summary["out"] for manifest in made)) if made else None
+
+
+def _tokens(corpus: Corpus) -> TokensRow | None:
+    manifest = corpus.work.manifest(f"{corpus.home}/index", "index")
+    if manifest is None:
         return None
-    body = json.loads(path.read_text(encoding="utf-8"))
+    body = json.loads(corpus.work.file(manifest.files[0].path).read_text(encoding="utf-8"))
     shards = tuple(
         ShardRow(shard["file"], shard["tokens"], shard["documents"], shard["sha256"]) for shard in body["shards"]
     )

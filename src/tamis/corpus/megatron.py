@@ -17,11 +17,13 @@ that the format has. Memory: one copy buffer; the index is written shard by shar
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,8 @@ import numpy.typing as npt
 from tamis.corpus.shards import TokenShards
 
 MAGIC = b"MMIDIDX\x00\x00"
+# Part of the stage's key.
+VERSION = 1
 _CODES = {"uint16": 8, "uint32": 4}
 
 
@@ -45,11 +49,33 @@ class MegatronExport:
 def export_megatron(tokens: Path | str, prefix: Path | str) -> MegatronExport:
     """Writes PREFIX.bin and PREFIX.idx from a folder of token shards. Raises ShardError if that is damaged.
 
-    Use the prefix as Megatron's `--data-path`.
+    Use the prefix as Megatron's `--data-path`. Both files appear whole, the index last.
     """
     shards = TokenShards(tokens)
-    flat, index = Path(f"{prefix}.bin"), Path(f"{prefix}.idx")
-    flat.parent.mkdir(parents=True, exist_ok=True)
+    made = [Path(f"{prefix}.bin"), Path(f"{prefix}.idx")]
+    made[0].parent.mkdir(parents=True, exist_ok=True)
+    parts = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in made]
+    try:
+        write(shards, *parts)
+        for part, path in zip(parts, made, strict=True):
+            os.replace(part, path)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return MegatronExport(made[0], made[1], shards.index.documents, shards.index.tokens)
+
+
+def megatron_task(context: Any, params: dict[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
+    """inputs: index.json, then the files of its folder that it refers to. outputs: .bin, .idx."""
+    context.heartbeat("megatron")
+    shards = TokenShards(inputs[0].parent)
+    write(shards, *outputs)
+    documents = shards.index.documents
+    return {"in": documents, "out": documents, "reasons": {}, "tokens": shards.index.tokens}
+
+
+def write(shards: TokenShards, flat: Path, index: Path) -> None:
+    """Writes the data set of token shards to two files."""
     with flat.open("wb") as out:
         for shard in shards.index.shards:
             with (shards.folder / shard.file).open("rb") as file:
@@ -67,7 +93,6 @@ def export_megatron(tokens: Path | str, prefix: Path | str) -> MegatronExport:
             start += int(ends[-1])
         for first in range(0, documents + 1, 1 << 20):
             out.write(np.arange(first, min(first + (1 << 20), documents + 1), dtype="<i8").tobytes())
-    return MegatronExport(flat, index, documents, shards.index.tokens)
 
 
 def _lengths(shards: TokenShards) -> Iterator[npt.NDArray[np.int64]]:

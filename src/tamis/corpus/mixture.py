@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tamis.corpus.order import Words, below, draw
 from tamis.corpus.tally import Tally
 
-Unit = Literal["tokens", "documents"]
+Unit = Literal["tokens", "documents", "bytes"]
 
 
 class MixtureError(ValueError):
@@ -42,6 +42,10 @@ class Share:
     def tokens(self) -> float:
         return self.rate * self.available.weighted_tokens
 
+    @property
+    def bytes(self) -> float:
+        return self.rate * self.available.weighted_bytes
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -60,15 +64,17 @@ class Plan:
     @property
     def bytes(self) -> float:
         """Expected bytes of text: what the shuffle moves."""
-        return sum(share.rate * share.available.bytes for share in self.shares)
+        return sum(share.bytes for share in self.shares)
 
     def rates(self) -> dict[str, float]:
         return {share.source: share.rate for share in self.shares}
 
     def table(self, reached: Mapping[str, Tally]) -> list[dict[str, Any]]:
-        """One row per source: what there was, what was planned, what was reached; tokens without end-of-text marks."""
-        planned = self.tokens or 1.0
-        total = sum(tally.tokens for tally in reached.values()) or 1
+        """One row per source: what there was, what was planned, what was reached; tokens without end-of-text marks.
+        Shares are of the tokens, or of the bytes of a corpus without tokens."""
+        of = "tokens" if self.tokens else "bytes"
+        planned = getattr(self, of) or 1.0
+        total = sum(getattr(tally, of) for tally in reached.values()) or 1
         rows = []
         for share in self.shares:
             got = reached.get(share.source, Tally())
@@ -77,15 +83,18 @@ class Plan:
                     "source": share.source,
                     "available_documents": share.available.documents,
                     "available_tokens": share.available.tokens,
+                    "available_bytes": share.available.bytes,
                     "weight": share.weight,
                     "epochs": share.epochs,
                     "rate": share.rate,
                     "planned_documents": round(share.documents),
                     "planned_tokens": round(share.tokens),
-                    "planned_share": share.tokens / planned,
+                    "planned_bytes": round(share.bytes),
+                    "planned_share": getattr(share, of) / planned,
                     "documents": got.documents,
                     "tokens": got.tokens,
-                    "share": got.tokens / total,
+                    "bytes": got.bytes,
+                    "share": getattr(got, of) / total,
                 }
             )
         return rows
@@ -148,7 +157,8 @@ def plan(
 
 
 def _size(tally: Tally, unit: Unit) -> float:
-    return tally.weighted_tokens if unit == "tokens" else tally.weighted_documents
+    size: float = getattr(tally, f"weighted_{unit}")
+    return size
 
 
 def copies(words: Words, rate: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.int64]:

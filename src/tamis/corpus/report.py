@@ -14,9 +14,11 @@ from importlib import resources
 from tamis.corpus.collect import collect
 from tamis.corpus.inert import escape
 from tamis.corpus.plot import plot
-from tamis.corpus.report_data import ClusterRow, ReportData, RuleRow, Sample
+from tamis.corpus.report_data import ClusterRow, ReportData, RuleRow, Sample, TextRow
 
 __all__ = ["collect", "render"]
+
+NOT_STORED = "The versions of the run were not stored; these are of the Tamis that wrote this report."
 
 SECTIONS = (
     ("funnel", "Funnel"),
@@ -270,8 +272,10 @@ def _cluster(cluster: ClusterRow) -> str:
 
 
 def _mixture(data: ReportData) -> str:
-    if not data.tokens:
+    if not data.text:
         return ""
+    if not data.tokens:
+        return _untokenised(data, data.text)
     rows = [
         [
             cell(row["source"], "name"),
@@ -298,10 +302,6 @@ def _mixture(data: ReportData) -> str:
             ">documents",
         ),
     ]
-    limited = ""
-    if data.limited_by:
-        names = ", ".join(escape(name) for name in data.limited_by)
-        limited = f'<p class="note">The size is limited by the epochs of {names}.</p>'
     made = data.tokens
     about = (
         f"<h3>Token shards</h3><p>{made.tokens:,} tokens, end-of-text marks included, "
@@ -317,7 +317,35 @@ def _mixture(data: ReportData) -> str:
     listed = table([">tokens", ">documents", "SHA-256"], shards, first="file")
     if len(shards) > 12:
         listed = f"<details><summary>{len(shards)} shards with hashes</summary>{listed}</details>"
-    return table(heads, rows, first="source") + limited + about + listed
+    return table(heads, rows, first="source") + _limited(data) + about + listed
+
+
+def _untokenised(data: ReportData, text: TextRow) -> str:
+    rows = [
+        [
+            cell(row["source"], "name"),
+            cell("" if row["weight"] is None else f"{row['weight']:g}", "n"),
+            cell(f"{row['rate']:.3g}", "n", row["rate"]),
+            *(cell(size(row[key]), "n", row[key]) for key in ("available_bytes", "planned_bytes", "bytes")),
+            cell(percent(row["planned_share"], 1), "n", row["planned_share"]),
+            cell(percent(row["share"], 1), "n", row["share"]),
+            number(row["documents"]),
+        ]
+        for row in data.mixture
+    ]
+    heads = [">weight", ">epochs", ">text kept", ">planned", ">reached", ">share planned", ">share reached"]
+    about = (
+        f"<h3>Text</h3><p>{plural(text.documents, 'document')} in {plural(text.files, 'Parquet file')}, in final "
+        "order. The recipe asks for no tokens.</p>"
+    )
+    return table([*heads, ">documents"], rows, first="source") + _limited(data) + about
+
+
+def _limited(data: ReportData) -> str:
+    if not data.limited_by:
+        return ""
+    names = ", ".join(escape(name) for name in data.limited_by)
+    return f'<p class="note">The size is limited by the epochs of {names}.</p>'
 
 
 def _ledger(data: ReportData) -> str:
@@ -371,11 +399,15 @@ def _lineage(data: ReportData) -> str:
         f"<h3>Sources and licences</h3>{table(['licence', 'paths'], sources, first='source')}"
         "<h3>Stages</h3><p class='note'>One hash over the content hashes of all files of a stage, in order: equal "
         f"hashes are equal bytes.</p>{table(['>files', '>size', 'hash'], stages, first='stage')}"
-        f"<h3>Versions</h3>{table(['version'], packages, first='package')}"
+        f"<h3>Versions</h3>{_whose(data)}{table(['version'], packages, first='package')}"
         f"<h3>Recipe</h3><p class='note'>Digest <code>{escape(data.recipe_digest)}</code>, "
         f"seed <code>{data.seed}</code>.</p>"
         f"<pre>{escape(data.recipe)}</pre>"
     )
+
+
+def _whose(data: ReportData) -> str:
+    return "" if data.versions_of_run else f"<p class='note'>{NOT_STORED}</p>"
 
 
 # Cells. Everything that is not a number passes `escape`.

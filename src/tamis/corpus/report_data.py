@@ -137,6 +137,14 @@ class ShardRow:
 
 
 @dataclass(frozen=True)
+class TextRow:
+    """The final text: documents in Parquet files, copies counted."""
+
+    files: int
+    documents: int
+
+
+@dataclass(frozen=True)
 class TokensRow:
     """The token shards as a whole."""
 
@@ -168,10 +176,12 @@ class ReportData:
     mixture: tuple[Mapping[str, Any], ...] = ()
     limited_by: tuple[str, ...] = ()
     tokens: TokensRow | None = None
+    text: TextRow | None = None
     ledger: tuple[LedgerRow, ...] = ()
     losses: tuple[LossRow, ...] = ()
     lineage: tuple[StageRow, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    versions_of_run: bool = True  # or those of whoever makes the report
 
     @property
     def records(self) -> int:

@@ -44,6 +44,8 @@ TEXT = pa.schema(
         pa.field("n_tokens", pa.int32(), nullable=False),
     ]
 )
+# The same of a corpus without tokens: n_tokens is null.
+UNTOKENISED = TEXT.set(TEXT.get_field_index("n_tokens"), pa.field("n_tokens", pa.int32()))
 SCATTERED = pa.schema(
     [
         pa.field("key", pa.uint64(), nullable=False),
@@ -51,4 +53,7 @@ SCATTERED = pa.schema(
         pa.field("bytes", pa.int64(), nullable=False),
         pa.field("ids", pa.large_binary(), nullable=False),
     ]
+)
+SCATTERED_TEXT = pa.schema(
+    [field for field in SCATTERED if field.name not in ("n_tokens", "ids")],
 )

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from tamis.corpus import order
 from tamis.corpus.mixture import copies
-from tamis.corpus.schemas import SCATTERED, TEXT
+from tamis.corpus.schemas import SCATTERED, SCATTERED_TEXT, TEXT, UNTOKENISED
 from tamis.corpus.tally import Tally, add_up
 from tamis.documents import DamagedFile, ParquetShard, open_shard, read_table
 
@@ -35,15 +35,16 @@ def partitions(text_bytes: float, partition_bytes: int = PARTITION_BYTES) -> int
 
 
 def scatter_task(context: Any, params: dict[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
-    """inputs: kept, tokens of one shard. outputs: one file, row group p = partition p.
+    """inputs: kept, tokens of one shard; or kept alone. outputs: one file, row group p = partition p.
 
     params: seed, partitions, rates ({source: copies per document of weight 1}). `out` counts copies, so it may
     exceed `in`: `reasons` holds what was left out and, negative, what was added.
     """
     kept = read_table(inputs[0]).combine_chunks()
-    tokens = read_table(inputs[1]).combine_chunks()
-    if not kept.column("gid").equals(tokens.column("gid")):
+    tokens = read_table(inputs[1]).combine_chunks() if len(inputs) > 1 else None
+    if tokens is not None and not kept.column("gid").equals(tokens.column("gid")):
         raise ValueError(f"{inputs[1]} does not hold the tokens of {inputs[0]}: delete it and rerun")
+    schema = SCATTERED_TEXT if tokens is None else SCATTERED
     rates, seed, count = params["rates"], params["seed"], params["partitions"]
     words = order.id_words(kept.column("id"))
     names = kept.column("source").to_pylist()
@@ -56,16 +57,18 @@ def scatter_task(context: Any, params: dict[str, Any], inputs: list[Path], outpu
     copy = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)  # (M,) 0, 1, ... within a row
     keys = order.draw(words[rows], seed, "shuffle", copy)
     place = order.partition(keys, count)
-    with ParquetShard(outputs[0], SCATTERED) as shard:
+    with ParquetShard(outputs[0], schema) as shard:
         for p in range(count):
             context.heartbeat(f"{inputs[0].name} partition {p}")
             mine = np.flatnonzero(place == p)
             picked = pa.array(rows[mine])
-            text, ids = kept.take(picked), tokens.take(picked)
+            text = kept.take(picked)
             columns = {name: text.column(name) for name in ("id", "gid", "source", "url", "text", "bytes")}
-            columns |= {name: ids.column(name) for name in ("n_tokens", "ids")}
+            if tokens is not None:
+                ids = tokens.take(picked)
+                columns |= {name: ids.column(name) for name in ("n_tokens", "ids")}
             columns |= {"key": pa.array(keys[mine]), "copy": pa.array(copy[mine], pa.int16())}
-            shard.write_group(pa.table({name: columns[name] for name in SCATTERED.names}, schema=SCATTERED))
+            shard.write_group(pa.table({name: columns[name] for name in schema.names}, schema=schema))
     left_out, added = int((times == 0).sum()), int(np.maximum(times - 1, 0).sum())
     reasons = {"mixture": left_out} | ({"copies": -added} if added else {})
     return {"in": len(times), "out": len(rows), "reasons": reasons}
@@ -78,10 +81,8 @@ def gather_task(context: Any, params: dict[str, Any], inputs: list[Path], output
     end_of_text; the offsets (D + 1,) int64 are in tokens: document d is offsets[d] to offsets[d + 1] - 1.
     """
     text_path, bin_path, index_path = outputs
-    table = _partition(context, inputs, params["partition"])
-    words = order.id_words(table.column("id"))
-    # Equal keys are all but impossible; the id settles them so that the order never rests on arrival.
-    by = np.lexsort((table.column("copy").to_numpy(), words[:, 1], words[:, 0], table.column("key").to_numpy()))
+    table = _partition(context, inputs, params["partition"], SCATTERED)
+    by = _sorted(table)
     dtype = np.dtype(params["dtype"])
     digest = hashlib.sha256()
     sources: dict[str, Tally] = {}
@@ -97,8 +98,7 @@ def gather_task(context: Any, params: dict[str, Any], inputs: list[Path], output
                 digest.update(block)
                 flat.write(block)
                 counts = batch.column("n_tokens").to_numpy().astype(np.int64)
-                ones = pa.array(np.ones(batch.num_rows, dtype=np.float32))
-                add_up(sources, batch.append_column("weight", ones), counts)
+                add_up(sources, _once(batch), counts)
     with index_path.open("wb") as file:  # np.save would add a suffix to a temporary name
         np.save(file, offsets)
     return {
@@ -112,7 +112,46 @@ def gather_task(context: Any, params: dict[str, Any], inputs: list[Path], output
     }
 
 
-def _partition(context: Any, paths: list[Path], number: int) -> pa.Table:
+def gather_text_task(context: Any, params: dict[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
+    """inputs: every scatter file of a corpus without tokens. outputs: text .parquet of one partition, n_tokens null.
+
+    params: partition.
+    """
+    table = _partition(context, inputs, params["partition"], SCATTERED_TEXT)
+    by = _sorted(table)
+    sources: dict[str, Tally] = {}
+    with ParquetShard(outputs[0], UNTOKENISED) as shard:
+        for chosen in _chunks(by, table.column("bytes").to_numpy()[by]):
+            context.heartbeat(f"partition {params['partition']} row {shard.rows}")
+            for batch in table.take(pa.array(chosen)).combine_chunks().to_batches():
+                tokens = pa.nulls(batch.num_rows, pa.int32())
+                shard.write(batch.append_column("n_tokens", tokens).select(UNTOKENISED.names))
+                add_up(sources, _once(batch), np.zeros(batch.num_rows, dtype=np.int64))
+    return {
+        "in": len(by),
+        "out": shard.rows,
+        "reasons": {},
+        "documents": len(by),
+        "sources": {name: tally.to_json() for name, tally in sorted(sources.items())},
+    }
+
+
+def _sorted(table: pa.Table) -> npt.NDArray[np.int64]:
+    """The rows of a partition in final order: int64 (M,)."""
+    words = order.id_words(table.column("id"))
+    # Equal keys are all but impossible; the id settles them so that the order never rests on arrival.
+    by: npt.NDArray[np.int64] = np.lexsort(
+        (table.column("copy").to_numpy(), words[:, 1], words[:, 0], table.column("key").to_numpy())
+    )
+    return by
+
+
+def _once(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """With weight 1: the copies of a document are rows of their own."""
+    return batch.append_column("weight", pa.array(np.ones(batch.num_rows, dtype=np.float32)))
+
+
+def _partition(context: Any, paths: list[Path], number: int, schema: pa.Schema) -> pa.Table:
     parts = []
     for path in paths:
         context.heartbeat(f"partition {number} of {path.name}")
@@ -121,7 +160,7 @@ def _partition(context: Any, paths: list[Path], number: int) -> pa.Table:
                 parts.append(file.read_row_group(number, use_threads=False))
             except (pa.ArrowInvalid, OSError) as error:
                 raise DamagedFile(f"{path}, row group {number}, is damaged: {error}") from error
-    return pa.concat_tables(parts) if parts else SCATTERED.empty_table()
+    return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
 def _chunks(rows: npt.NDArray[np.int64], size: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:

@@ -19,6 +19,7 @@ class Tally:
     tokens: int = 0
     weighted_documents: float = 0.0
     weighted_tokens: float = 0.0
+    weighted_bytes: float = 0.0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -27,6 +28,7 @@ class Tally:
             self.tokens + other.tokens,
             self.weighted_documents + other.weighted_documents,
             self.weighted_tokens + other.weighted_tokens,
+            self.weighted_bytes + other.weighted_bytes,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -58,5 +60,6 @@ def add_up(sources: dict[str, Tally], batch: pa.RecordBatch, tokens: np.ndarray)
             int(tokens[mine].sum()),
             float(weight[mine].sum()),
             float((weight[mine] * tokens[mine]).sum()),
+            float((weight[mine] * size[mine]).sum()),
         )
         sources[name] = sources.get(name, Tally()) + tally
