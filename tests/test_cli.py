@@ -104,6 +104,54 @@ def test_a_run_says_what_it_does_on_standard_error_alone(work):
     assert "ledger" in done.stderr
 
 
+def test_documents_without_a_url_go_by_their_file(work):
+    (work.parent / "notes").mkdir()
+    (work.parent / "notes/one.txt").write_text("A note of nine words that nobody would keep.")
+    recipe = work.parent / "notes.yaml"
+    recipe.write_text("sources: [{name: notes, path: notes}]\nrules: {use: [gopher@paper]}\ntokens: null\n")
+    tamis("run", recipe, "--work", work.parent / "notes-work", "--workers", 1)
+    for key in ("one.txt", "one.txt#0", str(work.parent / "notes/one.txt")):
+        said = tamis("why", key, "--work", work.parent / "notes-work").stdout
+        assert said.startswith("DROPPED by short")
+        assert "one.txt#0" in said
+    tamis("why", "two.txt", "--work", work.parent / "notes-work", code=1)
+
+
+def test_whoever_stops_listening_does_not_stop_the_run(work, tmp_path):
+    shell = f"{sys.executable} -m tamis run {work.parent / 'rows.yaml'} --work {tmp_path / 'piped'} -j 1 2>&1 | head -1"
+    subprocess.run(["bash", "-c", shell], check=True, capture_output=True, timeout=300)
+    assert (tmp_path / "piped/corpora/main/report.html").exists()
+
+
+def test_nothing_kept_is_said_with_a_report(work, tmp_path):
+    recipe = work.parent / "strict.yaml"
+    recipe.write_text(
+        (work.parent / "rows.yaml").read_text().replace("rules: {", "rules: {set: {none: text.words < 0}, ")
+    )
+    done = tamis("run", recipe, "--work", tmp_path / "strict", "--workers", 1, "--json", code=1)
+    assert "keep no document" in json.loads(done.stdout)["error"]
+    assert (tmp_path / "strict/corpora/main/report.html").exists()
+    (work.parent / "bin.jsonl").write_bytes(b"\xff\xfe nonsense\n" * 5)
+    recipe.write_text("sources: [{name: bin, path: bin.jsonl}]\ntokens: null\n")
+    done = tamis("run", recipe, "--work", tmp_path / "bin", "--workers", 1, code=1)
+    assert "no document came out of the sources: source.bad_json" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("signals: {blocklists: {bad: none.txt}}", "none.txt: no such file"),
+        ("tokens: {tokenizer: rows.yaml}", "rows.yaml is not a file of the `tokenizers` library"),
+        ("mixture: {weights: {rows: -1}}", "mixture.weights.rows"),
+        ("mixture: {weights: {rows: 0}}", "are all 0"),
+    ],
+)
+def test_check_finds_what_a_run_would_miss_only_later(work, more, words):
+    recipe = work.parent / "late.yaml"
+    recipe.write_text(f"sources: [{{name: rows, path: rows.jsonl}}]\n{more}\n")
+    assert words in tamis("check", recipe, code=2).stderr
+
+
 def test_doctor_finds_a_flipped_byte(work, tmp_path):
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", work, copy], check=True)

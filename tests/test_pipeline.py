@@ -158,7 +158,7 @@ def test_other_sources_in_the_same_workspace_are_refused(crawl, finished):
         (crawl / "short50.yaml").read_text().replace("name: main", "name: other").replace("65536", "80000", 1)
     )
     done = tamis("run", other, "--work", finished, code=2)
-    assert "made from other sources" in done.stderr
+    assert "was made with another" in done.stderr
     assert "another --work" in done.stderr
 
 

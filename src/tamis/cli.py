@@ -6,6 +6,8 @@ Exit codes: 0 done, 1 the data or a check says no, 2 wrong use.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,14 +66,21 @@ def errors() -> Iterator[None]:
         if error.detail:
             typer.echo(error.detail, err=True)
         fail(f"{error}\n  What was finished is kept: run the same command again to go on.", 1)
-    except BrokenPipeError:
+    except BrokenPipeError:  # of standard output: the reader has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (or the interpreter complains when it leaves)
         raise typer.Exit(0) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        hint = "\n  `tamis doctor --repair` finds and forgets damaged files." if "page integrity" in str(error) else ""
+        fail(f"{where}{error.strerror or error}{hint}", 1)
     except KeyboardInterrupt:
         fail("stopped. What was finished is kept: run the same command again to go on.", 1)
 
 
 def fail(message: str, code: int) -> None:
     typer.echo(f"error: {message}", err=True)
+    if "--json" in sys.argv[1:]:
+        show({"error": message})
     raise typer.Exit(code)
 
 
@@ -121,6 +130,7 @@ def run(
     work: Work = Path("workspace"),
     workers: Workers = None,
     engine: EngineName = "local",
+    replace: Annotated[bool, typer.Option("--replace", help="Drop corpora that stand on other documents.")] = False,
     json_: Json = False,
 ) -> None:
     """Runs a recipe: raw sources to a corpus and its token shards. Does only what is not done yet.
@@ -132,14 +142,14 @@ def run(
     from tamis import running
 
     with errors():
-        outcome = running.run(recipe, work, workers, engine)
+        outcome = running.run(recipe, work, workers, engine, replace)
         if json_:
             show(outcome.to_json())
 
 
 @app.command()
 def check(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
+    recipe: Annotated[Path | None, typer.Argument(help="The recipe, a YAML file.")] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes and leave.")] = False,
     json_: Json = False,
 ) -> None:
@@ -153,6 +163,8 @@ def check(
     if schema:
         show(recipes.schema())
         return
+    if recipe is None:
+        raise typer.BadParameter("name a recipe, or --schema")
     with errors():
         found = running.check(recipe)
         if json_:
@@ -201,7 +213,6 @@ def what_if(
 
     Example: `tamis what-if top_2='repetition.top_2 <= 0.31' short=off`
     """
-    from tamis import running
     from tamis.corpora import Corpus
     from tamis.verdicts import what_if as asking
     from tamis.verdicts import what_if_text
@@ -212,7 +223,7 @@ def what_if(
         reader = Corpus(Workspace(work), corpus)
         answer = asking.what_if(reader, settings, examples=examples, bytes_per_token=reader.bytes_per_token)
         if json_:
-            show(running.what_if_json(answer))
+            show(asking.to_json(answer))
         else:
             typer.echo(what_if_text.render(answer))
 

@@ -1,11 +1,12 @@
 """What people see while a run goes on: one line a stage on standard error.
 
-On a terminal the line of the running stage moves in place; elsewhere a stage gets one line when it ends and one a
-minute while it runs. Results for people go to standard output elsewhere; nothing here is ever parsed.
+On a terminal the line of the running stage moves in place; elsewhere a stage gets one line when it ends and one every
+15 seconds while it runs. Results for people go to standard output elsewhere; nothing here is ever parsed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from typing import Any, TextIO
 from tamis.workspace import Manifest, Progress
 
 WIDTH = 24
+# Without a terminal a running stage says so this often.
+QUIET_SECONDS = 15.0
 
 
 def clock(seconds: float) -> str:
@@ -46,7 +49,9 @@ class ConsoleProgress(Progress):
     def begin(self, stage: str, tasks: int, reused: int) -> None:
         self._stage, self._tasks, self._reused, self._done, self._amount = stage, tasks, reused, 0, 0
         self._began = self._drawn = time.monotonic()
-        self._draw()
+        if self._live:
+            self._drawn = 0.0
+            self._draw()
 
     def advance(self, stage: str, amount: int) -> None:
         self._amount += amount
@@ -67,17 +72,19 @@ class ConsoleProgress(Progress):
 
     def _line(self, text: str) -> None:
         erase = "\r\x1b[2K" if self._live else ""
-        self._out.write(f"{erase}{text}\n")
-        self._out.flush()
+        self._write(f"{erase}{text}\n")
+
+    def _write(self, text: str) -> None:
+        """Whoever stops listening (`2>&1 | head`) does not stop the run."""
+        with contextlib.suppress(BrokenPipeError):
+            self._out.write(text)
+            self._out.flush()
 
     def _draw(self) -> None:
         now = time.monotonic()
-        every = 0.1 if self._live else 60.0
-        if now - self._drawn < every and self._done:
+        if now - self._drawn < (0.1 if self._live else QUIET_SECONDS):
             return
         todo = self._tasks - self._reused
-        if not self._live and now - self._drawn < every:
-            return
         self._drawn = now
         share = self._done / todo if todo else 1.0
         filled = round(WIDTH * share)
@@ -86,8 +93,7 @@ class ConsoleProgress(Progress):
         amount = f"{self._amount:,} so far" if self._amount else ""
         bar = "#" * filled + "-" * (WIDTH - filled)
         text = f"{_name(self._stage)} {self._reused + self._done:>4}/{self._tasks:<4} {bar}  {amount}  {left}".rstrip()
-        self._out.write(f"\r\x1b[2K{text}" if self._live else f"{text}\n")
-        self._out.flush()
+        self._write(f"\r\x1b[2K{text}" if self._live else f"{text}\n")
 
 
 class TaskBar:

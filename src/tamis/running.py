@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ import tamis
 from tamis import recipe as recipes
 from tamis.console import ConsoleProgress, clock, size
 from tamis.corpora import Corpus
+from tamis.corpus.build import NothingKept
 from tamis.engine import Engine, Local
 from tamis.pipeline import Outcome, Pipeline, rules_of
 from tamis.recipe import Recipe, RecipeError
 from tamis.verdicts.rules import RuleError
-from tamis.verdicts.what_if import WhatIf
 from tamis.workspace import File, Manifest, Workspace, WorkspaceError, hash_file, package_version, write_atomic
 
 
@@ -55,20 +56,25 @@ def make_engine(name: str, workers: int | None) -> Engine:
     return Local(workers)
 
 
-def run(path: Path, work: Path, workers: int | None, engine: str = "local") -> Finished:
+def run(path: Path, work: Path, workers: int | None, engine: str = "local", replace: bool = False) -> Finished:
     """Runs the recipe at `path` and says on standard error how it goes."""
-    return run_recipe(load(path), work, make_engine(engine, workers), label=path.name)
+    return run_recipe(load(path), work, make_engine(engine, workers), label=path.name, replace=replace)
 
 
-def run_recipe(recipe: Recipe, work: Path, engine: Engine, *, label: str) -> Finished:
+def run_recipe(recipe: Recipe, work: Path, engine: Engine, *, label: str, replace: bool = False) -> Finished:
     began = time.monotonic()
     progress = ConsoleProgress(describe)
+    ready(recipe)
     workspace = Workspace(work, create=True)
     pipeline = Pipeline(recipe, workspace, engine, progress, label=label)
     try:
         for line in before(pipeline, label):
             progress.say(line)
-        outcome = pipeline.run()
+        try:
+            outcome = pipeline.run(replace=replace)
+        except NothingKept:
+            progress.say(f"report {write_report(Corpus(workspace, recipe.name))[0]}")
+            raise
         report, card = write_report(outcome.corpus)
     finally:
         engine.close()
@@ -90,6 +96,24 @@ def load(path: Path) -> Recipe:
         line = recipes.line_of(path.read_text(encoding="utf-8"), *error.path) or 1
         raise RecipeError([f"{path}:{line}: {error}"]) from None
     return recipe
+
+
+def ready(recipe: Recipe) -> None:
+    """Looks for what a run would miss only after hours. Raises RecipeError."""
+    from tamis.corpus.tokenizer import Tokenizer, TokenizerError
+
+    if recipe.clean.extractor == "trafilatura" and importlib.util.find_spec("trafilatura") is None:
+        raise RecipeError(
+            ["clean.extractor: trafilatura is not installed: pip install 'tamis[extract]', or resiliparse"]
+        )
+    for name, path in recipe.signals.blocklists.items():
+        if not Path(path).exists():
+            raise RecipeError([f"signals.blocklists.{name}: {path}: no such file"])
+    if recipe.tokens and isinstance(recipe.tokens.tokenizer, str):
+        try:
+            Tokenizer.load(recipe.tokens.tokenizer)
+        except (OSError, TokenizerError, UnicodeDecodeError) as error:
+            raise RecipeError([f"tokens.tokenizer: {error}"]) from None
 
 
 def before(pipeline: Pipeline, label: str) -> list[str]:
@@ -148,7 +172,12 @@ def describe(stage: str, manifests: Sequence[Manifest]) -> str:
             for reason, count in summary["reasons"].items():
                 lost[reason] = lost.get(reason, 0) + count
         words = f"{total('out'):,} documents   {size(total('bytes_in'))}"
-        return f"{words}   {sum(lost.values()):,} records are none: {counts(lost, 3)}" if lost else words
+        count = sum(lost.values())
+        return (
+            f"{words}   {count:,} {'record is' if count == 1 else 'records are'} none: {counts(lost, 3)}"
+            if lost
+            else words
+        )
     if stage == "edits/clean":
         return f"{total('edited'):,} documents edited"
     if last == "verdicts":
@@ -192,6 +221,7 @@ def check(path: Path) -> dict[str, Any]:
     from tamis.sources import plan
 
     recipe = load(path)
+    ready(recipe)
     rules = rules_of(recipe)
     sources = []
     for source in recipe.sources:
@@ -213,7 +243,8 @@ def check(path: Path) -> dict[str, Any]:
 def describe_check(path: Path, found: Mapping[str, Any]) -> str:
     lines = [f"{path} is a valid recipe ({found['digest'][:4]})."]
     for source in found["sources"]:
-        lines.append(f"  {source['name']:<16} {size(source['bytes']):>9} in {source['splits']} splits")
+        splits = "split" if source["splits"] == 1 else "splits"
+        lines.append(f"  {source['name']:<16} {size(source['bytes']):>9} in {source['splits']} {splits}")
     for rule in found["rules"]:
         scope = f"   where {rule['scope']}" if rule["scope"] else ""
         lines.append(f"  {rule['name']:<20} {rule['where']}{scope}")
@@ -281,20 +312,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         return "  ".join(parts).rstrip()
 
     return "\n".join([line(names), *(line(cell) for cell in cells)])
-
-
-def what_if_json(answer: WhatIf) -> dict[str, Any]:
-    """The answer as plain data; rules as the expressions that people wrote."""
-    body = asdict(answer)
-    body["changes"] = [
-        {
-            "name": change.name,
-            "before": change.before.where.text if change.before else None,
-            "after": change.after.where.text if change.after else None,
-        }
-        for change in answer.changes
-    ]
-    return {**body, "won": answer.won, "lost": answer.lost}
 
 
 def compare(before_: str, after_: str, work: Path) -> Any:

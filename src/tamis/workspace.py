@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -160,6 +161,14 @@ class Workspace:
     def update_corpus(self, name: str, **known: Any) -> None:
         body = self.index()
         body["corpora"].setdefault(name, {}).update(known)
+        write_atomic(self.path / "tamis.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
+
+    def drop_corpus(self, name: str) -> None:
+        """Removes a corpus: its manifests, its files, and what tamis.json says of it."""
+        shutil.rmtree(self.path / "_done" / "corpora" / name, ignore_errors=True)
+        shutil.rmtree(self.path / "corpora" / name, ignore_errors=True)
+        body = self.index()
+        body["corpora"].pop(name, None)
         write_atomic(self.path / "tamis.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
 
     @contextlib.contextmanager
@@ -346,6 +355,9 @@ def key_of(stage: Stage, task: Task) -> str:
 
 @cache
 def package_version(name: str) -> str:
+    """The installed version, or "absent". `unicodedata` is Python's own table."""
+    if name == "unicodedata":
+        return unicodedata.unidata_version
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

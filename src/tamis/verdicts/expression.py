@@ -135,7 +135,7 @@ def unknown_signal(name: str, signals: Mapping[str, pa.DataType]) -> str:
         group = group if group in groups else near[0].split(".", 1)[0]
     if group in groups:
         members = ", ".join(known.split(".", 1)[1] for known in signals if known.startswith(group + "."))
-        return message + f"\n  Group `{group}` has {members} (`tamis rules` lists all, with units)."
+        return message + f"\n  Group `{group}` has {members} (`tamis rules --signals` lists all, with units)."
     return message + f"\n  There are the groups {', '.join(groups)} (`tamis rules` lists all signals, with units)."
 
 

@@ -5,7 +5,8 @@ Lookup scans the id and url columns shard by shard and never reads texts. Memory
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class Ambiguous(LookupError):
 
 
 def find(reader: Reader, key: str) -> Found:
-    """The one document whose id begins with `key`, or whose URL is `key`.
+    """The one document whose id begins with `key`, whose URL is `key`, or that was read from the file `key`
+    (`FILE` or `FILE#OFFSET`, as `meta` has them; looked at only where nothing else matches).
 
     Raises NotFound, or Ambiguous with the first matches in gid order.
     """
@@ -69,6 +71,8 @@ def find(reader: Reader, key: str) -> Found:
         if len(matches) > MOST_SHOWN:
             break
     if not matches:
+        matches = _by_file(reader, key)
+    if not matches:
         what = "id or URL" if by_id else "URL"
         raise NotFound(
             f"no document of this workspace has the {what} {key}. Ids are in corpora/{reader.corpus}/verdicts; "
@@ -77,6 +81,38 @@ def find(reader: Reader, key: str) -> Found:
     if len(matches) > 1:
         raise Ambiguous(key, matches[:MOST_SHOWN], len(matches) > MOST_SHOWN)
     return matches[0]
+
+
+def _by_file(reader: Reader, key: str) -> list[Found]:
+    head, mark, offset = key.rpartition("#")
+    name, mark, offset = (head, mark, offset) if mark and offset.isdigit() else (key, "", "")
+    if not name:
+        return []
+    needle = json.dumps(name.rsplit("/", 1)[-1], ensure_ascii=False)[1:-1]
+    matches: list[Found] = []
+    for shard in range(reader.shards):
+        table = read_table(reader.documents(shard), ["id", "url", "meta"])
+        near = pc.match_substring(table.column("meta"), needle)
+        for row in pc.indices_nonzero(near).to_pylist():
+            meta = json.loads(table.column("meta")[row].as_py())
+            file = str(meta.get("file", ""))
+            same = file == name or name.endswith(f"/{file}")
+            if same and (not mark or str(meta.get("offset")) == offset):
+                url = table.column("url")[row].as_py()
+                matches.append(Found(shard, row, table.column("id")[row].as_py(), url or place(meta)))
+        if len(matches) > MOST_SHOWN:
+            break
+    return matches
+
+
+def place(meta: Mapping[str, Any]) -> str | None:
+    """`FILE#OFFSET`: what names a document that has no URL."""
+    return f"{meta['file']}#{meta.get('offset', 0)}" if "file" in meta else None
+
+
+def address(row: Mapping[str, Any]) -> str | None:
+    """The URL of a row of documents (columns url, meta), or its place."""
+    return row["url"] or place(json.loads(row["meta"]))
 
 
 def read_row(path: Path, row: int, columns: Sequence[str] | None = None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tamis.documents import read_table
 from tamis.verdicts.align import Alignment, align
 from tamis.verdicts.evidence import Evidence, evidence
 from tamis.verdicts.expression import Limit, Value, constant
-from tamis.verdicts.lookup import Found, find, read_row, read_row_table
+from tamis.verdicts.lookup import Found, address, find, read_row, read_row_table
 from tamis.verdicts.reader import Reader
 from tamis.verdicts.rules import Rule, RuleSet
 from tamis.verdicts.sql import values
@@ -150,7 +150,7 @@ def receipt(reader: Reader, key: str, *, signals: Mapping[str, pa.DataType] | No
     duplicate, nearest = _rivals(reader, found, verdict, texts, document["text"])
     return Receipt(
         id=found.id,
-        url=found.url,
+        url=found.url or address(read_row(reader.documents(found.shard), found.row, ["url", "meta"])),
         shard=found.shard,
         row=found.row,
         source=document["source"],
@@ -378,10 +378,10 @@ def _elected(reader: Reader, gid: int) -> dict[str, Any]:
 def _rival(reader: Reader, edge: Mapping[str, Any]) -> Rival:
     gid = edge["other"]
     shard, row = gid >> 32, gid & 0xFFFFFFFF
-    names = read_row(reader.documents(shard), row, ["id", "url"])
+    names = read_row(reader.documents(shard), row, ["id", "url", "meta"])
     kept = read_row(reader.verdicts(shard), row, ["keep"])["keep"]
     measures = (round(edge["jaccard"], 4), round(edge["containment"], 4), edge["strong"])
-    return Rival(names["id"], names["url"], gid, kept, edge["kind"], *measures)
+    return Rival(names["id"], address(names), gid, kept, edge["kind"], *measures)
 
 
 def _evidence(lines: Sequence[RuleLine], clean: str, final: str) -> tuple[Evidence, ...]:

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from tamis.documents import open_shard, read_table
 from tamis.verdicts.election import Positions, elect_again
 from tamis.verdicts.expression import Limit, Value
-from tamis.verdicts.lookup import read_row
+from tamis.verdicts.lookup import address, read_row
 from tamis.verdicts.reader import Reader
 from tamis.verdicts.rules import Rule, RuleError, RuleSet, Setting, catalogue
 from tamis.verdicts.sql import failed_mask
@@ -418,8 +418,8 @@ def _examples(
         for side, gain in ((won, True), (lost, False)):
             for number in [n for n in order.tolist() if side[at[n]]][:wanted]:
                 gid = int(positions.gids(at[number : number + 1])[0])
-                names = read_row(reader.documents(gid >> 32), gid & 0xFFFFFFFF, ["id", "url"])
+                names = read_row(reader.documents(gid >> 32), gid & 0xFFFFFFFF, ["id", "url", "meta"])
                 found.append(
-                    Example(names["id"], names["url"], gid, gain, change.name, line.column, value[number], str(line))
+                    Example(names["id"], address(names), gid, gain, change.name, line.column, value[number], str(line))
                 )
     return tuple(found)
