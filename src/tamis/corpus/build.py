@@ -113,7 +113,8 @@ class Builder:
         kept_ = self.work.manifests(f"{self.home}/kept")
         wanted = self.recipe.mixture
         available = total_by_source([manifest.summary for manifest in kept_])
-        planned = mixture.plan(available, unit=wanted.unit, weights=wanted.weights, epochs=wanted.epochs)
+        unit = wanted.unit if wanted.weights else "documents"  # without weights nothing is counted in it
+        planned = mixture.plan(available, unit=unit, weights=wanted.weights, epochs=wanted.epochs)
         parts = shuffle.partitions(planned.bytes)
         params = {"seed": self.recipe.seed, "partitions": parts, "rates": planned.rates()}
         ordered = self.work.exchange(
