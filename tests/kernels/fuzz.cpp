@@ -2,7 +2,9 @@
 //
 // Every document lies at the very end of its own allocation, so that a read of one byte too many is found. Half of
 // the columns are valid UTF-8, made of the characters and pieces that the kernels treat apart; in the other half
-// bytes are damaged or cut off. On valid text all instruction sets must agree with the portable one.
+// bytes are damaged or cut off. On valid text all instruction sets must agree with the portable one. Pages for the
+// bounds of HTML are made of tags and pieces of tags in the same way, and cut anywhere.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +12,7 @@
 #include <random>
 #include <string>
 
+#include "html.hpp"
 #include "isa.hpp"
 #include "sets.hpp"
 
@@ -25,6 +28,38 @@ const char* const PIECES[] = {
     "\xc3\x83\xc2\xa9", "\xc3\xa2\xe2\x82\xac\xe2\x84\xa2", "\xf0\x9d\x92\x9c", "\xf0\xa0\x80\x80", "\xf0\x9f\x98\x80",
     "lorem ipsum ", "one two three four five six seven ", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"};
 constexpr size_t PIECE_COUNT = sizeof PIECES / sizeof *PIECES;
+
+const char* const MARKUP[] = {
+    "<", ">", "/", "</", "<\\/", "/>", "<p>", "</p>", "<div", "<div ", "<a href=x y>", "</a>", "<b><i>", "</i>", "<br/>",
+    "<svg/>", "<blockquote-long-name>", "<H1", "<x", "<!--", "-->", "<3", " a b c d e f g h", " ", "\n", "\t", "\\", "text",
+    "'", "\"", "=", "\xc3\xa9", "\xff"};
+constexpr size_t MARKUP_COUNT = sizeof MARKUP / sizeof *MARKUP;
+
+u64 name(const char* s) {
+  const auto* p = reinterpret_cast<const u8*>(s);
+  return packed(p, p + strlen(s));
+}
+
+// Whether the bounds of a random page, at the very end of its allocation, are possible ones.
+bool bounds_hold(std::mt19937_64& random, bool damaged) {
+  std::string page;
+  for (size_t i = random() % 8 ? random() % 40 : random() % 600; i--;) page += MARKUP[random() % MARKUP_COUNT];
+  if (damaged) {
+    for (size_t i = random() % 8; i-- && !page.empty();) page[random() % page.size()] = char(random());
+    if (!page.empty()) page.resize(random() % (page.size() + 1));
+  }
+  std::unique_ptr<char[]> exact(new char[page.size()]);
+  memcpy(exact.get(), page.data(), page.size());
+  u64 flat[] = {name("br"), name("p")}, html[] = {name("a"), name("b"), name("div"), name("i")};
+  u64 formatting[] = {name("a"), name("b"), name("i")};
+  for (auto [first, last] : {std::pair{flat, flat + 2}, {html, html + 4}, {formatting, formatting + 3}})
+    std::sort(first, last);
+  HtmlNames names{flat, html, formatting, random() % 3, random() % 5, random() % 4};
+  HtmlBounds found = html_bounds({exact.get(), page.size()}, names, i64(random() % 20), i64(random() % 6));
+  i64 tags = std::count(page.begin(), page.end(), '<'), size = static_cast<i64>(page.size());
+  return found.tags == tags && 0 <= found.formatting && found.formatting <= found.depth && found.depth <= tags &&
+         0 <= found.attributes && found.attributes <= tags * size * size;
+}
 
 std::string random_document(std::mt19937_64& random, bool damaged) {
   std::string out;
@@ -147,6 +182,10 @@ int main(int argc, char** argv) {
         fprintf(stderr, "column %zu: %s differs from portable\n", columns, isa.name);
         return 1;
       }
+    }
+    if (!bounds_hold(random, damaged)) {
+      fprintf(stderr, "column %zu: impossible bounds of a page of HTML\n", columns);
+      return 1;
     }
     std::vector<u64> left(random() % 40), right(left.size()), nodes, root;
     for (u64& v : left) v = random() % 50;
