@@ -1,11 +1,15 @@
 """Task functions of the engine's tests: spawned workers import them by name."""
 
+import multiprocessing as mp
 import os
 import signal
 import time
 from pathlib import Path
 
-from tamis.engine import Died, Hung
+from tamis.clean import cleaning, task
+from tamis.dedup import shingles, sketch
+from tamis.engine import Died, Hung, item_name
+from tamis.quarantine import guarded
 
 
 def double(context, number):
@@ -99,3 +103,89 @@ def interrupted():
     """What a terminal does to every process of a run on Ctrl-C."""
     os.kill(os.getpid(), signal.SIGINT)
     return "still here"
+
+
+def suspected(context, item):
+    """Kills its worker at the item until the item is among the suspects."""
+    context.heartbeat(item)
+    if item_name(item) not in context.suspects:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "found"
+
+
+def lengths(words):
+    """The lengths of words, in a worker; "kill" and "hang" do so even alone, "tired" only where others came before."""
+    for at, word in enumerate(words):
+        if word == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if word == "hang" or (word == "tired" and mp.current_process().name == "tamis-worker"):
+            sleep_long()
+        if word == "fat" and (at or len(words) > 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return [len(word) for word in words]
+
+
+def guarded_lengths(context, words):
+    rows = range(10, 10 + len(words))
+    seconds = 4 if "hang" in words else 60
+    return [made for _, _, made in guarded(context, rows, Words(words), lengths, seconds=seconds)]
+
+
+class Words(list):
+    def __call__(self, start, stop):
+        return self[start:stop]
+
+
+def deadly_stage(context, argument):
+    """A task of the house whose work on a text with the word DEADLY kills its process, alone or not."""
+    kind, params, inputs, outputs = argument
+    if kind == "edits":
+        cleaning.clean_edits = deadly_edits
+        return cleaning.edits_task(context, params, inputs, outputs)
+    if kind == "trims":
+        cleaning._trim_edits = deadly_trims
+        return cleaning.trims_task(context, params, inputs, outputs)
+    if kind == "sketch":
+        sketch.sketch = deadly_sketch
+        return sketch.sketch_task(context, params, inputs, outputs)
+    shingles._sets = deadly_sets
+    return shingles.scatter_task(context, params, inputs, outputs)
+
+
+def refuse(text):
+    if any(t and "DEADLY" in t for t in text.to_pylist()):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+_edits, _trims, _sketch, _sets = cleaning.clean_edits, cleaning._trim_edits, sketch.sketch, shingles._sets
+
+
+def deadly_edits(text, options):
+    refuse(text)
+    return _edits(text, options)
+
+
+def deadly_trims(piece, names):
+    refuse(piece[0])
+    return _trims(piece, names)
+
+
+def deadly_sketch(text, options):
+    refuse(text)
+    return _sketch(text, options)
+
+
+def deadly_sets(text, ngram):
+    refuse(text)
+    return _sets(text, ngram)
+
+
+def endless_reading(context, argument):
+    params, outputs = argument
+    task.read = never
+    return task.documents_task(context, params, [], outputs)
+
+
+def never(split):
+    sleep_long()
+    yield

@@ -3,7 +3,7 @@
 import pytest
 
 import engine_tasks as tasks
-from tamis.engine import Died, Hung, Inline, Local, TaskFailed, run_alone
+from tamis.engine import ITEM_BYTES, Died, Hung, Inline, Local, TaskFailed, item_name, run_alone
 
 
 def collect(engine, function, items):
@@ -70,6 +70,23 @@ def test_a_death_without_an_item_is_retried(tmp_path):
 def test_what_hangs_is_killed_and_marked():
     with Local(1, hang_seconds=1.0) as engine:
         assert collect(engine, tasks.hang_at_item, [("t", "page 7")]) == {"t": "marked"}
+
+
+@pytest.mark.parametrize("item", ["x" * 3000, "é" * 1500, "a\0b", "\udcff", "x" * (ITEM_BYTES - 1), "x" * ITEM_BYTES])
+def test_an_item_of_any_name_is_found_among_the_suspects(item):
+    name = item_name(item)
+    assert len(name.encode()) < ITEM_BYTES
+    assert item_name(name) == name
+    assert item_name(item + "y") != name
+    with Local(1) as engine:
+        assert collect(engine, tasks.suspected, [("t", item)]) == {"t": "found"}
+
+
+def test_the_slow_kernels_are_given_more_time(monkeypatch):
+    assert Local(1).hang_seconds in (120, 2400)
+    monkeypatch.setattr("tamis.kernels.backend", lambda: "reference")
+    assert Local(1).hang_seconds == 2400
+    assert Local(1, hang_seconds=3).hang_seconds == 3
 
 
 def test_run_alone():

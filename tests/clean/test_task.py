@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from tamis.clean.edits import apply_edits, merge
 from tamis.clean.lines import trim
 from tamis.clean.task import documents_task
 from tamis.documents import DOCUMENTS, EDITS, LOSSES, document_id, read_table
-from tamis.engine import Died, Hung
-from tamis.sources import SourceSpec, plan
+from tamis.engine import Died, Hung, item_name
+from tamis.sources import Record, SourceSpec, plan, read
 
 
 class Context:
@@ -84,7 +85,12 @@ def test_every_record_is_accounted_for(split: Any, tmp_path: Path) -> None:
     assert list(meta) == sorted(meta)
     assert meta["file"] == "a.warc.gz"
     assert meta["bytes"] == len(BODY.encode())
-    locators = [beat for beat in context.beats if beat]
+    locators = [beat for beat in context.beats if beat and not beat.startswith("reading ")]
+    assert [beat for beat in context.beats if beat][:3] == [
+        "reading a.warc.gz after position 0",
+        locators[0],
+        f"reading a.warc.gz after {locators[0]}",
+    ]
     assert rows[0]["id"] == document_id("crawl", locators[0], BODY.encode())
     again = tmp_path / "again"
     again.mkdir()
@@ -98,7 +104,7 @@ def test_a_suspect_is_extracted_alone_and_marked_if_it_fails_again(
 ) -> None:
     first = Context()
     _, plain, _ = run(split, tmp_path, first)
-    suspects = frozenset({next(beat for beat in first.beats if beat)})
+    suspects = frozenset({first.beats[2]})
 
     def fail(*_: Any) -> Any:
         raise error
@@ -109,7 +115,21 @@ def test_a_suspect_is_extracted_alone_and_marked_if_it_fails_again(
     assert rows[0]["id"] == plain[0]["id"]
     _, rows, _ = run(split, tmp_path, Context(suspects))
     assert rows == plain
-    assert task.ALONE_SECONDS == 60
+
+
+def test_a_suspect_with_a_long_locator_is_found(split: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "deep/" * 600 + "a.warc.gz#0"
+    records = [replace(item, locator=long) for item in read(split) if isinstance(item, Record)]
+    monkeypatch.setattr(task, "read", lambda _: iter(records[:1]))
+    asked: list[Any] = []
+
+    def fail(*arguments: Any) -> Any:
+        asked.append(arguments)
+        raise Died("signal 11")
+
+    _, rows, _ = run(split, tmp_path, Context(frozenset({item_name(long)}), fail))
+    assert [row["reason"] for row in rows] == ["extract.died"]
+    assert len(asked) == 1
 
 
 def test_edits_of_a_shard(split: Any, tmp_path: Path) -> None:

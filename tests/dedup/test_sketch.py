@@ -81,7 +81,7 @@ def test_the_task_sketches_clean_text(tmp_path: Path) -> None:
     inputs = write(tmp_path, texts, [[], [], [edit(0, 5)]])
     output = tmp_path / "sketch.parquet"
     summary = sketch_task(InlineContext(), {"exact": True, "minhash": {}}, inputs, [output])
-    assert summary == {"in": 3, "out": 3, "nominated": 2}
+    assert summary == {"in": 3, "out": 3, "nominated": 2, "lost": 0}
     found = documents.read_table(output).combine_chunks()
     assert found.equals(pa.Table.from_batches([sketch(large([LONG, None, LONG]), Options())]).combine_chunks())
 

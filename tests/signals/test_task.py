@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tamis.clean.edits import from_lists
 from tamis.documents import DOCUMENTS, EDITS, read_table, write_table
+from tamis.engine import Died
 from tamis.signals import GROUPS
 from tamis.signals import task as task_module
 from tamis.signals.task import signals_task
@@ -20,9 +22,17 @@ class Context:
     def __init__(self, *suspects: str) -> None:
         self.suspects = frozenset(suspects)
         self.items: list[str] = []
+        self.deadly = True
 
     def heartbeat(self, item: str) -> None:
-        self.items.append(item)
+        if item:
+            self.items.append(item)
+
+    def alone(self, function, *arguments, seconds: float):
+        self.items.append("alone")
+        if self.deadly:
+            raise Died("signal 11")
+        return pickle.loads(pickle.dumps(function(*pickle.loads(pickle.dumps(arguments)))))
 
 
 def shard(folder: Path, texts: list[str | None]) -> Path:
@@ -122,9 +132,24 @@ def test_suspects_are_taken_row_by_row_and_left_out(tmp_path) -> None:
     assert tables["text"]["words"].to_pylist() == [2, 2, 2]
     context = Context("rows 0-2", "row 1")
     summary, tables = run(tmp_path, documents, ["text"], context)
-    assert context.items == ["row 0", "row 2"]
+    assert context.items == ["row 0", "alone", "row 2"]
     assert tables["text"]["words"].to_pylist() == [2, None, 2]
     assert summary["failed"] == {"text": {"Died": 1}}
+    context = Context("rows 0-2", "row 1")
+    context.deadly = False
+    summary, tables = run(tmp_path, documents, ["text"], context)
+    assert tables["text"]["words"].to_pylist() == [2, 2, 2]
+    assert summary["failed"] == {}
+
+
+def test_failures_of_what_ran_alone_are_counted_on(tmp_path, monkeypatch) -> None:
+    broken(monkeypatch, "row 1")
+    context = Context("rows 0-2", "row 0", "row 1")
+    context.deadly = False
+    texts = ["This is row 1.", "This is row 1 too.", "A third."]
+    summary, tables = run(tmp_path, shard(tmp_path, texts), ["text"], context)
+    assert tables["text"]["words"].to_pylist() == [None, None, 2]
+    assert summary["failed"] == {"text": {"ZeroDivisionError": 2}}
 
 
 def test_wrong_inputs_are_named(tmp_path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from tamis.clean.lines import TrimName, trims
 from tamis.clean.unicode import unicode_edits
 from tamis.documents import EDITS, ParquetShard, read_batches, read_table
 from tamis.engine import Context
+from tamis.quarantine import Slices, guarded
 
 # Parts of the stages' keys.
 EDITS_VERSION = 1
@@ -56,21 +57,24 @@ def edits_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
     """inputs: documents of a shard; outputs: its edits of the group `clean`, a row per document.
 
     `params`: the recipe's section clean (`unicode`, `boilerplate`). Documents with null text have no edits.
-    Memory: one row group of text and a few batches.
+    Nor has one that kills or hangs its worker even alone: it is `lost`. Memory: one row group of text, a few batches.
 
-    Returns {"in", "out" (documents), "reasons": {}, "edits": {"clean": {rule: count}}, "edited", "bytes"}.
+    Returns {"in", "out" (documents), "reasons": {}, "edits": {"clean": {rule: count}}, "edited", "bytes", "lost"}.
     """
     options = CleanOptions.from_params(params)
     counts: Counter[str] = Counter()
-    documents = edited = size = 0
+    documents = edited = size = lost = 0
     with ParquetShard(outputs[0], EDITS) as shard:
         for batch in read_batches(inputs[0], ["text"]):
             text = _without_nulls(batch.column("text"))
-            edits = clean_edits(text, options)
-            shard.write(pa.RecordBatch.from_arrays([edits], schema=EDITS))
-            counts.update(edits.flatten().field("rule").to_pylist())
+            rows = range(documents, documents + batch.num_rows)
+            for start, stop, made in guarded(context, rows, Slices(text), clean_edits, options):
+                edits = nothing(stop - start) if made is None else made
+                lost += made is None
+                shard.write(pa.RecordBatch.from_arrays([edits], schema=EDITS))
+                counts.update(edits.flatten().field("rule").to_pylist())
+                edited += int(np.count_nonzero(np.diff(edits.offsets.to_numpy())))
             documents += batch.num_rows
-            edited += int(np.count_nonzero(np.diff(edits.offsets.to_numpy())))
             size += text.nbytes
             context.advance(batch.num_rows)
     return {
@@ -80,6 +84,7 @@ def edits_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
         "edits": {"clean": dict(sorted(counts.items()))},
         "edited": edited,
         "bytes": size,
+        "lost": lost,
     }
 
 
@@ -88,9 +93,10 @@ def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
 
     `params`: {"trims": names}. The filters count words between spaces and look for Latin marks, so documents in a
     language without spaces (`lang.spaced` false) have no edits. The edits are in coordinates of the extracted text;
-    the final text is that with `merge(clean, trim)` applied. Memory: one row group of text, the shard's clean edits.
+    the final text is that with `merge(clean, trim)` applied. A document that kills or hangs its worker even alone has
+    no edits and is `lost`. Memory: one row group of text, the shard's clean edits.
 
-    Returns {"in", "out" (documents), "reasons": {}, "edits": {trim: {rule: count}}}.
+    Returns {"in", "out" (documents), "reasons": {}, "edits": {trim: {rule: count}}, "lost"}.
     """
     names: list[TrimName] = list(params["trims"])
     if len(outputs) != len(names):
@@ -98,19 +104,21 @@ def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
     clean = read_table(inputs[1], ["edits"]).column("edits").combine_chunks()
     spaced = pc.fill_null(read_table(inputs[2], ["spaced"]).column("spaced"), True)
     counts: dict[str, Counter[str]] = {name: Counter() for name in names}
-    documents = 0
+    documents = lost = 0
     with ExitStack() as stack:
         shards = {
             name: stack.enter_context(ParquetShard(path, EDITS)) for name, path in zip(names, outputs, strict=True)
         }
         for batch in read_batches(inputs[0], ["text"]):
             edits = _one(clean.slice(documents, batch.num_rows))
-            text = apply_edits(_without_nulls(batch.column("text")), edits)
-            text = pc.if_else(spaced.slice(documents, batch.num_rows).combine_chunks(), text, _EMPTY)
-            for name, (late, _) in trims(names, text).items():
-                made = rebase(late, edits)
-                shards[name].write(pa.RecordBatch.from_arrays([made], schema=EDITS))
-                counts[name].update(made.flatten().field("rule").to_pylist())
+            wanted = _one(spaced.slice(documents, batch.num_rows))
+            rows = range(documents, documents + batch.num_rows)
+            text = _without_nulls(batch.column("text"))
+            for start, stop, made in guarded(context, rows, Slices(text, edits, wanted), _trim_edits, names):
+                lost += made is None
+                for name, trim in zip(names, made or [nothing(stop - start)] * len(names), strict=True):
+                    shards[name].write(pa.RecordBatch.from_arrays([trim], schema=EDITS))
+                    counts[name].update(trim.flatten().field("rule").to_pylist())
             documents += batch.num_rows
             context.advance(batch.num_rows)
     return {
@@ -118,14 +126,23 @@ def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
         "out": documents,
         "reasons": {},
         "edits": {name: dict(sorted(rules.items())) for name, rules in counts.items()},
+        "lost": lost,
     }
+
+
+def _trim_edits(piece: tuple[pa.Array, ...], names: Sequence[TrimName]) -> list[pa.ListArray]:
+    """The edits of each trim, from (extracted text, clean edits, whether the language has spaces)."""
+    extracted, edits, spaced = piece
+    text = pc.if_else(spaced, apply_edits(extracted, edits), _EMPTY)
+    made = trims(names, text)
+    return [rebase(made[name][0], edits) for name in names]
 
 
 _EMPTY = pa.scalar("", pa.large_string())
 
 
-def _one(edits: pa.ListArray | pa.ChunkedArray) -> pa.ListArray:
-    return pa.concat_arrays(edits.chunks) if isinstance(edits, pa.ChunkedArray) else edits
+def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _without_nulls(text: pa.LargeStringArray) -> pa.LargeStringArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,12 @@ import pyarrow as pa
 
 from tamis.clean.extract import Extracted, ExtractOptions, extract
 from tamis.documents import BATCH_BYTES, DOCUMENTS, LOSSES, ParquetShard, document_id, text_hash
-from tamis.engine import Context, Died, Hung
+from tamis.engine import Context, Died, Hung, item_name, patience
+from tamis.quarantine import ALONE_SECONDS
 from tamis.sources import Loss, Record, Split, read
 
 # Part of the stage's key.
 DOCUMENTS_VERSION = 1
-
-ALONE_SECONDS = 60.0
 
 
 def documents_task(
@@ -29,7 +28,7 @@ def documents_task(
     `params`: {"split": Split.as_params(), "source": name, "extract": the recipe's section clean}. Every raw record
     becomes a row of one of the two files. A record that hung or killed a worker before is extracted in a process of
     its own; if that fails again, the document stays with null text and the reason extract.hung or extract.died.
-    Memory: one record, its tree, and one row group.
+    A split whose reading does not go on fails the task. Memory: one record, its tree, and one row group.
 
     Returns {"in", "out", "reasons" (of losses), "null_text" (by reason), "bytes_in", "chars"}; in = out + losses.
     """
@@ -42,7 +41,7 @@ def documents_task(
     rows: list[dict[str, Any]] = []
     loss_rows: list[dict[str, Any]] = []
     with ParquetShard(outputs[0], DOCUMENTS) as documents, ParquetShard(outputs[1], LOSSES) as lost:
-        for item in read(split):
+        for item in _read(context, split):
             if isinstance(item, Loss):
                 losses[item.reason] += 1
                 loss_rows.append(_loss_row(source, split, item))
@@ -81,14 +80,29 @@ def documents_task(
     }
 
 
+def _read(context: Context, split: Split) -> Iterator[Record | Loss]:
+    """What the split holds; reading on is named, so that the task fails and says where if it never ends."""
+    items = iter(read(split))
+    after = f"position {split.start}"
+    while True:
+        context.heartbeat(f"reading {split.relative} after {after}")
+        item = next(items, None)
+        context.heartbeat("")
+        if item is None:
+            return
+        after = item.locator if isinstance(item, Record) else f"{item.file or split.relative}#{item.offset}"
+        yield item
+
+
 def _extract(context: Context, record: Record, options: ExtractOptions) -> Extracted:
     arguments = (record.payload, record.kind, record.charset, record.mime, options)
-    if record.locator not in context.suspects:
+    if item_name(record.locator) not in context.suspects:
         return extract(*arguments)
+    seconds = ALONE_SECONDS * patience()
     try:
-        found: Extracted = context.alone(extract, *arguments, seconds=ALONE_SECONDS)
+        found: Extracted = context.alone(extract, *arguments, seconds=seconds)
     except Hung:
-        return Extracted(None, "extract.hung", {"detail": f"no result in {ALONE_SECONDS:.0f} s"})
+        return Extracted(None, "extract.hung", {"detail": f"no result in {seconds:.0f} s"})
     except Died as error:
         return Extracted(None, "extract.died", {"detail": str(error)[:200]})
     return found

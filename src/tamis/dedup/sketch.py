@@ -20,6 +20,7 @@ from tamis import documents, kernels
 from tamis.dedup.options import Options
 from tamis.dedup.texts import clean_texts
 from tamis.engine import Context
+from tamis.quarantine import Slices, guarded
 
 # 1: the first.
 VERSION = 1
@@ -83,14 +84,19 @@ def sketch(
 def sketch_task(context: Context, params: dict[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
     """inputs: documents, then (optional) clean edits; outputs: the sketch. params: the recipe's `dedup` part.
 
+    A document that kills or hangs its worker even alone has the sketch of one without text and is counted as `lost`.
     Memory: one batch of text and one row group of sketches.
     """
     options = Options.of(params)
-    nominated = 0
+    nominated = lost = 0
     with documents.ParquetShard(outputs[0], schema(options)) as shard:
         for text, valid in clean_texts(inputs[0], inputs[1] if len(inputs) > 1 else None):
-            batch = sketch(pc.if_else(pa.array(valid), text, None), options)
-            nominated += batch.num_rows - batch.column(0).null_count
-            shard.write(batch)
-            context.advance(batch.num_rows)
-    return {"in": shard.rows, "out": shard.rows, "nominated": nominated}
+            rows = range(shard.rows, shard.rows + len(text))
+            given = pc.if_else(pa.array(valid), text, None)
+            for start, stop, made in guarded(context, rows, Slices(given), sketch, options):
+                lost += made is None
+                batch = sketch(pa.nulls(stop - start, pa.large_string()), options) if made is None else made
+                nominated += batch.num_rows - batch.column(0).null_count
+                shard.write(batch)
+            context.advance(len(text))
+    return {"in": shard.rows, "out": shard.rows, "nominated": nominated, "lost": lost}

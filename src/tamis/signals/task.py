@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.documents import BATCH_BYTES, ParquetShard, open_shard, read_batches
+from tamis.quarantine import guarded
 from tamis.signals import GROUPS
 from tamis.signals.batch import Batch
 from tamis.signals.group import Options, SignalGroup
@@ -39,6 +40,7 @@ def signals_task(
 
     A document without text is null in every column of the groups that read text. A document on which a group raises
     is null in that group's columns and counted in ``failed``: group -> type of exception -> documents, never zero.
+    One that kills or hangs its worker, even alone, is null in all of them and counted as ``Died``.
     A group that raises on every document of a batch of eight or more is a defect: that error is raised.
 
     Returns ``{"in", "out", "reasons", "failed", "sums"}``; `sums` adds up the columns declared with `total`.
@@ -60,9 +62,16 @@ def signals_task(
     with ExitStack() as stack:
         writers = [stack.enter_context(ParquetShard(p, g.schema)) for p, g in zip(outputs, groups, strict=True)]
         for batch in _batches(Path(inputs[0]), edits, wants):
-            for part, lost in _parts(context, batch, rows):
-                for group, writer in zip(groups, writers, strict=True):
-                    measured = _lost(group, part, failures) if lost else measure(group, part, options, failures)
+            numbers = range(rows, rows + len(batch))
+            names = [group.name for group in groups]
+            for start, stop, made in guarded(context, numbers, batch.slice, _measured, names, options, failures):
+                if made is None:
+                    columns = [_lost(group, stop - start, failures) for group in groups]
+                else:
+                    columns, counted = made
+                    if counted is not failures:  # from a process of its own, which counted on in a copy
+                        failures.update(counted)
+                for group, writer, measured in zip(groups, writers, columns, strict=True):
                     writer.write(measured)
                     _add(sums, group, measured)
             rows += len(batch)
@@ -81,6 +90,13 @@ def _group(name: str) -> SignalGroup:
     if name not in GROUPS:
         raise KeyError(f"no signal group {name!r}; there are {', '.join(GROUPS)}")
     return GROUPS[name]
+
+
+def _measured(
+    batch: Batch, names: Sequence[str], options: Options, failures: Failures
+) -> tuple[list[pa.RecordBatch], Failures]:
+    """The columns of every group, and `failures` with those of these documents added."""
+    return [measure(_group(name), batch, options, failures) for name in names], failures
 
 
 def measure(group: SignalGroup, batch: Batch, options: Options, failures: Failures) -> pa.RecordBatch:
@@ -142,25 +158,10 @@ def _nulls(group: SignalGroup, rows: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.nulls(rows, c.type) for c in group.columns], schema=group.schema)
 
 
-def _lost(group: SignalGroup, batch: Batch, failures: Failures) -> pa.RecordBatch:
-    """Null rows for documents that killed or hung a worker before."""
-    failures.setdefault(group.name, Counter())["Died"] += len(batch)
-    return _nulls(group, len(batch))
-
-
-def _parts(context: Any, batch: Batch, first: int) -> Iterator[tuple[Batch, bool]]:
-    """The batch under a heartbeat; row by row where the batch is a suspect, with the row at fault marked lost."""
-    item = f"rows {first}-{first + len(batch) - 1}"
-    suspects: frozenset[str] = getattr(context, "suspects", frozenset())
-    rows = [f"row {first + i}" for i in range(len(batch))]
-    if item not in suspects and suspects.isdisjoint(rows):
-        context.heartbeat(item)
-        yield batch, False
-        return
-    for i, row in enumerate(rows):
-        if row not in suspects:
-            context.heartbeat(row)
-        yield batch.slice(i, i + 1), row in suspects
+def _lost(group: SignalGroup, rows: int, failures: Failures) -> pa.RecordBatch:
+    """Null rows for documents that killed or hung a worker, even alone."""
+    failures.setdefault(group.name, Counter())["Died"] += rows
+    return _nulls(group, rows)
 
 
 def _add(sums: Counter[str], group: SignalGroup, batch: pa.RecordBatch) -> None:
