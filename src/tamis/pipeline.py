@@ -161,6 +161,7 @@ class Pipeline:
         replace: drop corpora of the workspace that stand on other documents, rather than refuse to run.
         """
         with self.work.locked():
+            builder = Builder(self.recipe, self.work, self.engine, self.progress)
             self._other_corpora(replace)
             self._withdraw()
             self.work.update_corpus(self.recipe.name, **self._known())
@@ -171,14 +172,17 @@ class Pipeline:
             signals = self.measure_lines(documents, edits, signals)
             edges = self.deduplicate(documents, edits)
             verdicts = self.decide(documents, signals, edges)
-            self.guard(verdicts)
+            try:
+                self.guard(verdicts)
+            except clusters.AbsurdRemoval:
+                builder.withdraw()  # what a former run made is not what these verdicts say
+                raise
             if not any(manifest.summary["out"] for manifest in documents):
                 losses = sorted({reason for manifest in documents for reason in manifest.summary["reasons"]})
                 raise NothingKept(
                     f"no document came out of the sources: {', '.join(losses) or 'they are empty'}. "
                     f"{self.work.path}/losses lists every record with its offset."
                 )
-            builder = Builder(self.recipe, self.work, self.engine, self.progress)
             kept = builder.keep(documents, [edit.all for edit in edits], verdicts)
             tokens = builder.tokenise(kept) if self.recipe.tokens else None
             if tokens is None:
