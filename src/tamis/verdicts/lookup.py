@@ -86,7 +86,7 @@ def find(reader: Reader, key: str) -> Found:
 def _by_file(reader: Reader, key: str) -> list[Found]:
     head, mark, offset = key.rpartition("#")
     name, mark, offset = (head, mark, offset) if mark and offset.isdigit() else (key, "", "")
-    if not name:
+    if not name.rsplit("/", 1)[-1]:
         return []
     needle = json.dumps(name.rsplit("/", 1)[-1], ensure_ascii=False)[1:-1]
     matches: list[Found] = []
@@ -96,7 +96,7 @@ def _by_file(reader: Reader, key: str) -> list[Found]:
         for row in pc.indices_nonzero(near).to_pylist():
             meta = json.loads(table.column("meta")[row].as_py())
             file = str(meta.get("file", ""))
-            same = file == name or name.endswith(f"/{file}")
+            same = bool(file) and (file == name or name.endswith(f"/{file}"))
             if same and (not mark or str(meta.get("offset")) == offset):
                 url = table.column("url")[row].as_py()
                 matches.append(Found(shard, row, table.column("id")[row].as_py(), url or place(meta)))
