@@ -45,3 +45,8 @@ def test_real_pages(data_dir, require):
     assert len(pages) == 549
     for page in pages[::5]:
         same(page, limits._LONG_TAG, limits._ATTRIBUTES)
+
+
+def test_the_native_kernels_are_there(require):
+    """Everything that compares the two backends skips without a compiler; where nothing may be skipped, this fails."""
+    require(kernels.backend() == "native", kernels.describe())
