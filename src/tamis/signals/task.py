@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +30,13 @@ VERSION = 1
 Failures = dict[str, Counter[str]]
 
 
+class Made(Protocol):
+    """What makes a group in any process: it can be pickled, the group need not be."""
+
+    @property
+    def group(self) -> SignalGroup: ...
+
+
 def signals_task(
     context: Any, params: Mapping[str, Any], inputs: Sequence[Path], outputs: Sequence[Path]
 ) -> dict[str, Any]:
@@ -47,11 +54,24 @@ def signals_task(
     Memory: one row group of documents, one batch in its text states, the edits of a row group. Raises KeyError
     for an unknown group, ValueError where an edits file has other rows than the documents.
     """
-    groups = [_group(name) for name in params["groups"]]
+    return measure_shard(
+        context, params["groups"], params.get("options") or {}, params.get("edits") or {}, inputs, outputs
+    )
+
+
+def measure_shard(
+    context: Any,
+    wanted: Sequence[str | Made],
+    options: Options,
+    states: Mapping[str, int],
+    inputs: Sequence[Path],
+    outputs: Sequence[Path],
+) -> dict[str, Any]:
+    """What `signals_task` does, for groups of the registry (by name) and others (by what makes them)."""
+    groups = [_group(one) for one in wanted]
     if len(groups) != len(outputs):
         raise ValueError(f"{len(groups)} groups but {len(outputs)} output files")
-    options = params.get("options") or {}
-    edits = {name: Path(inputs[index]) for name, index in sorted((params.get("edits") or {}).items())}
+    edits = {name: Path(inputs[index]) for name, index in sorted(states.items())}
     wants = {
         state: frozenset(a for g in groups if g.reads == state for a in g.analyses)
         for state in ("extracted", "clean", "final")
@@ -63,8 +83,7 @@ def signals_task(
         writers = [stack.enter_context(ParquetShard(p, g.schema)) for p, g in zip(outputs, groups, strict=True)]
         for batch in _batches(Path(inputs[0]), edits, wants):
             numbers = range(rows, rows + len(batch))
-            names = [group.name for group in groups]
-            for start, stop, made in guarded(context, numbers, batch.slice, _measured, names, options, failures):
+            for start, stop, made in guarded(context, numbers, batch.slice, _measured, wanted, options, failures):
                 if made is None:
                     columns = [_lost(group, stop - start, failures) for group in groups]
                 else:
@@ -86,17 +105,19 @@ def signals_task(
     }
 
 
-def _group(name: str) -> SignalGroup:
-    if name not in GROUPS:
-        raise KeyError(f"no signal group {name!r}; there are {', '.join(GROUPS)}")
-    return GROUPS[name]
+def _group(wanted: str | Made) -> SignalGroup:
+    if not isinstance(wanted, str):
+        return wanted.group
+    if wanted not in GROUPS:
+        raise KeyError(f"no signal group {wanted!r}; there are {', '.join(GROUPS)}")
+    return GROUPS[wanted]
 
 
 def _measured(
-    batch: Batch, names: Sequence[str], options: Options, failures: Failures
+    batch: Batch, wanted: Sequence[str | Made], options: Options, failures: Failures
 ) -> tuple[list[pa.RecordBatch], Failures]:
     """The columns of every group, and `failures` with those of these documents added."""
-    return [measure(_group(name), batch, options, failures) for name in names], failures
+    return [measure(_group(one), batch, options, failures) for one in wanted], failures
 
 
 def measure(group: SignalGroup, batch: Batch, options: Options, failures: Failures) -> pa.RecordBatch:
@@ -181,7 +202,7 @@ def _batches(documents: Path, edits: Mapping[str, Path], wants: Mapping[str, fro
                     f"{edits[name]} has {file.metadata.num_rows} rows, {documents} {total}: edits of another shard?"
                 )
     readers = {name: _Rows(path) for name, path in edits.items()}
-    for batch in read_batches(documents, ["text", "url"], batch_bytes=BATCH_BYTES):
+    for batch in read_batches(documents, ["id", "source", "url", "text"], batch_bytes=BATCH_BYTES):
         yield Batch(batch, {name: rows.take(batch.num_rows) for name, rows in readers.items()}, wants)
 
 

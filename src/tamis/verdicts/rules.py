@@ -12,12 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from tamis.verdicts.expression import Expression, ExpressionError, Limit, parse
 from tamis.verdicts.sql import MOST_RULES, Parser
+
+if TYPE_CHECKING:
+    from tamis.signals.extra import ExtraGroup
 
 EXTRACTED = "extracted"
 DUPLICATE = "duplicate"
@@ -197,11 +200,13 @@ def merge_trims(trims: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in wanted if _STRICTER.get(name) not in wanted)
 
 
-def catalogue() -> dict[str, pa.DataType]:
-    """Every signal that Tamis measures, by `GROUP.column`, with its type."""
+def catalogue(extra: Sequence[ExtraGroup] = ()) -> dict[str, pa.DataType]:
+    """Every signal that Tamis measures, and those of a recipe's `extra` groups, by `GROUP.column`, with its type."""
     from tamis.signals import GROUPS
+    from tamis.signals.extra import column_types
 
-    return {f"{group.name}.{column.name}": column.type for group in GROUPS.values() for column in group.columns}
+    own = {f"{group.name}.{column.name}": column.type for group in GROUPS.values() for column in group.columns}
+    return own | column_types(extra)
 
 
 def _apply(
