@@ -1,0 +1,1 @@
+"""People: tasks, raters, their labels, what the labels agree on and what they are worth."""
