@@ -1,1 +1,1 @@
-"""People: tasks, raters, their labels, what the labels agree on and what they are worth."""
+"""People and models who judge examples: tasks, labels, agreement, aggregation."""
