@@ -76,11 +76,12 @@ class Died(RuntimeError):
 
 
 class TaskFailed(RuntimeError):
-    """A task raised, or killed its workers again and again. `.name` is the task's."""
+    """A task raised, or killed its workers again and again. `.name` is the task's, `.message` what is said of it."""
 
     def __init__(self, name: str, message: str, detail: str = "") -> None:
         super().__init__(f"{name}: {message}")
         self.name = name
+        self.message = message
         self.detail = detail
 
 

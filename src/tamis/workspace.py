@@ -16,7 +16,9 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import secrets
 import shutil
+import socket
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,6 +42,10 @@ class WorkspaceError(RuntimeError):
 
 class LedgerError(RuntimeError):
     """Rows that went into a task are not the rows that came out plus the rows with a reason."""
+
+
+class OtherPackages(RuntimeError):
+    """A worker's packages would give another output than the driver's manifest would say."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +242,7 @@ class Workspace:
             progress.done(stage.name, name, manifest.summary)
 
         if todo:
-            calls = [(task.name, Call(str(self.path), stage, task)) for task in todo]
+            calls = [(task.name, Call(str(self.path.absolute()), stage, task, key_of(stage, task))) for task in todo]
             engine.map(perform, calls, done, lambda amount: progress.advance(stage.name, amount))
         manifests = [manifest for task in tasks if (manifest := found[task.name]) is not None]
         progress.end(stage.name, manifests, time.monotonic() - began)
@@ -293,13 +299,19 @@ class Call:
     work: str
     stage: Stage
     task: Task
+    key: str  # as the driver computed it
 
 
 def perform(context: Context, call: Call) -> Manifest:
     """Runs one task in a worker and commits it: temporary files, sync, rename, manifest last."""
     work, stage, task = Path(call.work), call.stage, call.task
     targets = [work / output for output in task.outputs]
-    parts = [target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets]
+    if key_of(stage, task) != call.key:
+        raise OtherPackages(
+            f"{socket.gethostname()} would not make {stage.name}/{task.name} as the driver does: it has tamis "
+            f"{tamis.__version__} and {_versions(stage)}. Install the driver's versions on every node."
+        )
+    parts = [_part(target) for target in targets]
     done = work / "_done" / stage.name / f"{task.name}.json"
     for target in targets:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -373,14 +385,33 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def hash_tree(path: Path) -> str:
+    """Of a file, or of all files below a folder with their names."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.blake2b(digest_size=16)
+    for file in files:
+        digest.update(str(file.relative_to(path.parent)).encode("utf-8", "surrogateescape"))
+        digest.update(hash_file(file).encode())
+    return digest.hexdigest()
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Writes a small file so that a reader sees the old or the new one, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     part.write_text(text, encoding="utf-8")
     _sync(part)
     os.replace(part, path)
     _sync(path.parent)
+
+
+def _part(path: Path) -> Path:
+    """A temporary name beside a file. Random: on a cluster two processes may have one id."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def _versions(stage: Stage) -> str:
+    return ", ".join(f"{name} {package_version(name)}" for name in stage.packages) or "another version of the stage"
 
 
 def _resolve(work: Path, path: str) -> Path:
