@@ -159,7 +159,9 @@ def what_if(
     settings = dict(_setting(change) for change in changes)
     with errors():
         reader = Corpus(Workspace(work), corpus)
-        answer = asking.what_if(reader, settings, examples=examples, bytes_per_token=reader.bytes_per_token)
+        answer = asking.what_if(
+            reader, settings, signals=reader.catalogue, examples=examples, bytes_per_token=reader.bytes_per_token
+        )
         if json_:
             show(asking.to_json(answer))
         else:

@@ -10,11 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from tamis.corpus.tally import total_by_source
 from tamis.documents import read_table
 from tamis.recipe import Recipe, near
+from tamis.signals.extra import ExtraGroup
 from tamis.verdicts.election import Strength
-from tamis.verdicts.rules import RuleSet
+from tamis.verdicts.rules import RuleSet, catalogue
 from tamis.verdicts.what_if import BYTES_PER_TOKEN
 from tamis.workspace import Manifest, Workspace, WorkspaceError
 
@@ -76,7 +79,29 @@ class Corpus:
     def losses(self, shard: int) -> Path:
         return self._whole("documents", shard, f"losses/{shard:05d}.parquet")
 
+    @cached_property
+    def extras(self) -> dict[str, ExtraGroup]:
+        """The recipe's own signal groups by name."""
+        return {one["group"]["name"]: ExtraGroup.from_json(one["group"]) for one in self.known.get("extras", ())}
+
+    @cached_property
+    def columns(self) -> dict[str, list[str]]:
+        """Type, unit and description of every column of `extras`, as they were when the recipe ran, by GROUP.column."""
+        return {
+            f"{one['group']['name']}.{name}": column
+            for one in self.known.get("extras", ())
+            for name, column in one["columns"].items()
+        }
+
+    @property
+    def catalogue(self) -> dict[str, pa.DataType]:
+        """Every signal that a rule of this corpus may read, with its type."""
+        return catalogue() | {name: pa.type_for_alias(column[0]) for name, column in self.columns.items()}
+
     def signals(self, group: str, shard: int) -> Path | None:
+        if group in self.extras:
+            folder = next(one["folder"] for one in self.known["extras"] if one["group"]["name"] == group)
+            return self._maybe(f"signals/{folder}", shard, f"signals/{folder}/{shard:05d}.parquet")
         path = f"signals/{final_group(group, self.known['trims'])}/{shard:05d}.parquet"
         return self._maybe(self.known["lines"] if group in lines_groups() else "signals", shard, path)
 
@@ -84,7 +109,7 @@ class Corpus:
         return self._maybe(f"edits/{group}", shard, f"edits/{group}/{shard:05d}.parquet")
 
     def edit_groups(self) -> list[str]:
-        return ["clean", *self.known["trims"]]
+        return ["clean", *self.known["trims"], *self.known.get("last", ())]
 
     def mask(self, shard: int) -> Path:
         return self._whole(f"{self.home}/rules", shard, f"{self.home}/rules/{shard:05d}.parquet")

@@ -13,25 +13,26 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import tamis
-from tamis.clean import cleaning
+from tamis.asked import Asked, asked_by
 from tamis.clean import task as clean_task
-from tamis.corpora import Corpus, final_group, lines_groups
+from tamis.corpora import Corpus
 from tamis.corpus.build import Builder, NothingKept
 from tamis.dedup import clusters, sketch, stages
 from tamis.engine import Context, Engine
-from tamis.recipe import Recipe, RecipeError, Source
+from tamis.measuring import PHRASES, Edits, Measuring, packages_of
+from tamis.recipe import Recipe, Source
 from tamis.signals import GROUPS
 from tamis.signals import task as signals_task
+from tamis.signals.extra import ExtraGroup
 from tamis.sources import SourceSpec, Split, plan
 from tamis.sources.fingerprint import fingerprint
 from tamis.verdicts import task as verdict_task
 from tamis.verdicts.election import Strength
-from tamis.verdicts.rules import RuleSet, load_rules
+from tamis.verdicts.rules import RuleSet, catalogue, load_rules
 from tamis.workspace import (
     File,
     Manifest,
@@ -44,8 +45,6 @@ from tamis.workspace import (
     key_of,
     package_version,
 )
-
-PHRASES = Path(str(resources.files("tamis.clean") / "phrases.yaml"))
 
 # Packages whose versions the data card names: those that decide content.
 PACKAGES = (
@@ -69,18 +68,6 @@ class Reading:
     @property
     def name(self) -> str:
         return f"{self.number:05d}"
-
-
-@dataclass(frozen=True)
-class Edits:
-    """The edit files of one shard: `clean`, then one per line filter of the recipe."""
-
-    clean: File
-    trims: tuple[File, ...] = ()
-
-    @property
-    def all(self) -> tuple[File, ...]:
-        return (self.clean, *self.trims)
 
 
 @dataclass(frozen=True)
@@ -122,7 +109,9 @@ class Pipeline:
         self.engine = engine
         self.progress = progress or Progress()
         self.label = label or recipe.name
-        self.rules = rules_of(recipe)
+        self.asked = asked_by(recipe)
+        self.rules = rules_of(recipe, self.asked)
+        self.measuring = Measuring(recipe, self.rules, self.asked, work, engine, self.progress)
         self.home = f"corpora/{recipe.name}"
 
     @cached_property
@@ -166,10 +155,12 @@ class Pipeline:
             self._withdraw()
             self.work.update_corpus(self.recipe.name, **self._known())
             documents = self.read()
-            edits = self.clean(documents)
-            signals = self.measure(documents, edits)
-            edits = self.trim(documents, edits, signals)
-            signals = self.measure_lines(documents, edits, signals)
+            measuring = self.measuring
+            edits = measuring.clean(documents)
+            signals = measuring.measure(documents, edits)
+            edits = measuring.trim(documents, edits, signals)
+            signals = measuring.measure_lines(documents, edits, signals)
+            signals = measuring.measure_extra(documents, edits, signals)
             edges = self.deduplicate(documents, edits)
             verdicts = self.decide(documents, signals, edges)
             try:
@@ -183,6 +174,7 @@ class Pipeline:
                     f"no document came out of the sources: {', '.join(losses) or 'they are empty'}. "
                     f"{self.work.path}/losses lists every record with its offset."
                 )
+            edits = measuring.last(documents, edits)
             kept = builder.keep(documents, [edit.all for edit in edits], verdicts)
             tokens = builder.tokenise(kept) if self.recipe.tokens else None
             if tokens is None:
@@ -214,99 +206,9 @@ class Pipeline:
 
     def read(self) -> list[Manifest]:
         tasks = self._documents_tasks()
-        shared = ("documents", "edits/clean", *(f"edits/{trim}" for trim in self.rules.trims))
-        for stage in (*shared, "signals", self._lines_stage, "dedup/sketch"):
+        for stage in ("documents", *self.measuring.stages, "dedup/sketch"):
             self.work.forget(stage, [task.name for task in tasks])
         return self.work.map(self.engine, self._documents_stage, tasks, self.progress)
-
-    @property
-    def _edits_stage(self) -> Stage:
-        return Stage("edits/clean", cleaning.edits_task, cleaning.EDITS_VERSION, ("ftfy", "unicodedata"))
-
-    def clean(self, documents: Sequence[Manifest]) -> list[Edits]:
-        """Edits of every shard that make the clean text."""
-        params = self.recipe.clean.model_dump(mode="json", include={"unicode", "boilerplate"})
-        params["phrases"] = hash_file(PHRASES)
-        stage = self._edits_stage
-        tasks = [Task(m.task, (f"edits/clean/{m.task}.parquet",), (m.files[0],), params) for m in documents]
-        return [Edits(m.files[0]) for m in self.work.map(self.engine, stage, tasks, self.progress)]
-
-    def measure(self, documents: Sequence[Manifest], edits: Sequence[Edits]) -> list[dict[str, File]]:
-        """Signal files of every shard by group: all that no line filter decides."""
-        groups = [name for name in GROUPS if name not in lines_groups()]
-        stage = Stage("signals", signals_task.signals_task, signals_task.VERSION, signals_packages(groups))
-        found = self._measure(stage, groups, documents, edits, ["clean"], self._blocklists())
-        return [dict(zip(groups, manifest.files, strict=True)) for manifest in found]
-
-    def trim(
-        self, documents: Sequence[Manifest], edits: Sequence[Edits], signals: Sequence[Mapping[str, File]]
-    ) -> list[Edits]:
-        """Adds the edits of the line filters that the rules ask for. Each is a stage of its own: it belongs to the
-        rules, not to the text, and recipes of one workspace share it."""
-        edits = list(edits)
-        for trim in self.rules.trims:
-            stage = Stage(f"edits/{trim}", cleaning.trims_task, cleaning.TRIMS_VERSION)
-            tasks = [
-                Task(m.task, (f"edits/{trim}/{m.task}.parquet",), (m.files[0], e.clean, s["lang"]), {"trims": [trim]})
-                for m, e, s in zip(documents, edits, signals, strict=True)
-            ]
-            trimmed = self.work.map(self.engine, stage, tasks, self.progress)
-            edits = [Edits(e.clean, (*e.trims, m.files[0])) for e, m in zip(edits, trimmed, strict=True)]
-        return edits
-
-    def measure_lines(
-        self, documents: Sequence[Manifest], edits: Sequence[Edits], signals: Sequence[Mapping[str, File]]
-    ) -> list[dict[str, File]]:
-        """The signals with those added that the line filters decide. A stage of its own, so that a preset with
-        other filters measures only that."""
-        groups = self._lines_groups
-        stage = Stage(self._lines_stage, signals_task.signals_task, signals_task.VERSION, signals_packages(groups))
-        found = self._measure(stage, groups, documents, edits, ["clean", *self.rules.trims], {})
-        return [
-            {**known, **dict(zip(groups, manifest.files, strict=True))}
-            for known, manifest in zip(signals, found, strict=True)
-        ]
-
-    @property
-    def _lines_groups(self) -> list[str]:
-        return ["final", *(name for name in ("c4", "refinedweb") if name in self.rules.groups)]
-
-    @property
-    def _lines_stage(self) -> str:
-        return "+".join(["lines", *self.rules.trims, *self._lines_groups[1:]])
-
-    def _measure(
-        self,
-        stage: Stage,
-        groups: Sequence[str],
-        documents: Sequence[Manifest],
-        edits: Sequence[Edits],
-        states: Sequence[str],
-        lists: Mapping[str, Mapping[str, str]],
-    ) -> list[Manifest]:
-        hashes = {name: known["hash"] for name, known in lists.items()}
-        paths = {name: known["path"] for name, known in lists.items()}
-        tasks = []
-        for shard, edited in zip(documents, edits, strict=True):
-            params = {
-                "groups": list(groups),
-                "versions": [GROUPS[name].version for name in groups],
-                "edits": {name: number + 1 for number, name in enumerate(states)},
-                "blocklists": hashes,
-            }
-            outputs = tuple(f"signals/{final_group(name, self.rules.trims)}/{shard.task}.parquet" for name in groups)
-            inputs = (shard.files[0], *edited.all[: len(states)])
-            tasks.append(Task(shard.task, outputs, inputs, params, {"options": {"blocklists": paths}}))
-        return self.work.map(self.engine, stage, tasks, self.progress)
-
-    def _blocklists(self) -> dict[str, dict[str, str]]:
-        found = {}
-        for name, path in sorted(self.recipe.signals.blocklists.items()):
-            try:
-                found[name] = {"path": path, "hash": _hash_tree(Path(path))}
-            except OSError as error:
-                raise RecipeError([f"signals.blocklists.{name}: {path} cannot be read: {error.strerror}"]) from None
-        return found
 
     # From signals to verdicts.
 
@@ -413,7 +315,12 @@ class Pipeline:
             "rules": self.rules.to_json(),
             "strength": asdict(strength_of(self.recipe)),
             "trims": list(self.rules.trims),
-            "lines": self._lines_stage,
+            "lines": self.measuring.lines_stage,
+            "extras": [
+                {"group": extra.to_json(), "folder": extra.folder(self.rules.trims), "columns": _types(extra)}
+                for extra in self.measuring.extras
+            ],
+            "last": [self.measuring.last_folder(one) for one in self.asked.last],
             "sources": self._sources_key,
             "shard_sources": [reading.source.name for reading in self.readings],
             "versions": {"tamis": tamis.__version__, **{name: package_version(name) for name in PACKAGES}},
@@ -424,10 +331,12 @@ class Pipeline:
         digest = hashlib.blake2b(digest_size=16)
         for task in self._documents_tasks():
             digest.update(key_of(self._documents_stage, task).encode())
-        digest.update(key_of(self._edits_stage, Task("edits", (), params={"phrases": hash_file(PHRASES)})).encode())
+        digest.update(
+            key_of(self.measuring.edits_stage, Task("edits", (), params={"phrases": hash_file(PHRASES)})).encode()
+        )
         groups = sorted(GROUPS)
         versions = {"signals": [GROUPS[name].version for name in groups], "sketch": sketch.VERSION}
-        measured = Stage("signals", signals_task.signals_task, signals_task.VERSION, signals_packages(groups))
+        measured = Stage("signals", signals_task.signals_task, signals_task.VERSION, packages_of(groups))
         digest.update(key_of(measured, Task("signals", (), params=versions)).encode())
         return digest.hexdigest()
 
@@ -479,9 +388,11 @@ class Pipeline:
 def differing(one: Recipe, other: Recipe) -> str | None:
     """The first setting of files that corpora of a workspace share in which two recipes differ. Thresholds are none;
     a recipe without deduplication reads no edges and so agrees with any."""
-    for name in ("unicode", "boilerplate"):
+    for name in ("unicode", "boilerplate", "edits"):
         if getattr(one.clean, name) != getattr(other.clean, name):
             return f"clean.{name}"
+    if (one.clean.edits or other.clean.edits) and one.extend != other.extend:
+        return "extend"
     if one.signals.blocklists != other.signals.blocklists:
         return "signals.blocklists"
     if one.dedup.on and other.dedup.on:
@@ -503,21 +414,23 @@ def source_spec(source: Source, recipe: Recipe) -> SourceSpec:
     return SourceSpec(source.name, list(source.paths), source.format, options)
 
 
-def rules_of(recipe: Recipe) -> RuleSet:
-    """The recipe's rules, checked against the signals that exist. Raises RecipeError pointing at the rule."""
+def rules_of(recipe: Recipe, asked: Asked | None = None) -> RuleSet:
+    """The recipe's rules, checked against the signals that exist. Raises RuleError pointing at the rule."""
+    asked = asked_by(recipe) if asked is None else asked
     settings = {
         name: rule if isinstance(rule, str | bool) else {k: v for k, v in rule.model_dump().items() if v}
         for name, rule in recipe.rules.set.items()
     }
-    return load_rules(list(recipe.rules.use), settings)
+    return load_rules(list(recipe.rules.use), settings, catalogue(asked.groups))
 
 
 def strength_of(recipe: Recipe) -> Strength:
     return Strength(recipe.dedup.jaccard, recipe.dedup.containment)
 
 
-def signals_packages(groups: Sequence[str]) -> tuple[str, ...]:
-    return tuple(sorted({package for name in groups for package in GROUPS[name].packages}))
+def _types(extra: ExtraGroup) -> dict[str, list[str]]:
+    """Of a group's columns: type, unit and description, for readers to whom its files may be gone."""
+    return {column.name: [str(column.type), column.unit, column.description] for column in extra.group.columns}
 
 
 def _canonical(body: Any) -> str:
@@ -527,12 +440,3 @@ def _canonical(body: Any) -> str:
 def _add(total: dict[str, int], part: Mapping[str, int]) -> None:
     for name, count in part.items():
         total[name] = total.get(name, 0) + count
-
-
-def _hash_tree(path: Path) -> str:
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    digest = hashlib.blake2b(digest_size=16)
-    for file in files:
-        digest.update(str(file.relative_to(path.parent)).encode("utf-8", "surrogateescape"))
-        digest.update(hash_file(file).encode())
-    return digest.hexdigest()

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -21,6 +21,9 @@ Trim = Literal["c4", "c4_no_terminal", "refinedweb"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
+# Part of a signal's name, so a word of SQL.
+Column = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+PiiKind = Literal["email", "ip", "phone", "iban", "card", "cn_id"]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -30,6 +33,10 @@ class RecipeError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+# Keys of `signals` whose values are paths by name.
+PATHS = ("blocklists", "harm", "quality", "perplexity", "importance")
 
 
 class _Part(BaseModel):
@@ -56,6 +63,7 @@ class Source(_Part):
     format: Literal["warc", "wet", "arc", "jsonl", "parquet", "text", "html"] | None = Field(
         None, description="inferred from the name where absent"
     )
+    reader: Name | None = Field(None, description="your own source of a file under `extend`, in place of a format")
     licence: str = Field("unknown", description="stands in the report and the data card")
     options: SourceOptions = SourceOptions()
 
@@ -73,19 +81,81 @@ class Limits(_Part):
     record_bytes: int = Field(64 << 20, gt=0, description="of one raw record, decompressed")
 
 
+class Pii(_Part):
+    """Which personal data are masked when the corpus is written."""
+
+    mask: tuple[PiiKind, ...] = Field(description="kinds of spans")
+
+
 class Clean(_Part):
     """From records to clean text."""
 
     extractor: Extractor = "resiliparse"
     unicode: bool = True
     boilerplate: bool = True
+    edits: tuple[Name, ...] = Field((), description="your own edits of files under `extend`, in order")
+    pii: Pii | None = None
     limits: Limits = Limits()
+
+
+class WordList(_Part):
+    """Words or phrases, one a line."""
+
+    path: str = Field(description="a file, or a folder of files named after languages (de.txt)")
+    languages: tuple[str, ...] | None = Field(None, description="documents to look into; of a folder, its files'")
+
+
+class LabelFile(_Part):
+    """What people or models said of documents: Parquet, JSONL or CSV with a row per document."""
+
+    path: str
+    example: str = Field("example", description="the column of document ids")
+    label: str = "label"
 
 
 class Signals(_Part):
     """What is measured besides what the rules need."""
 
+    groups: tuple[Name, ...] = Field((), description="optional groups to measure though no rule reads them")
     blocklists: dict[Name, str] = Field(default_factory=dict, description="name: file of hosts, domains or URLs")
+    words: dict[Column, WordList] = Field(default_factory=dict, description="harm.NAME: share of listed words")
+    harm: dict[Column, str] = Field(default_factory=dict, description="harm.NAME: a model of `tamis quality train`")
+    quality: dict[Column, str] = Field(default_factory=dict, description="quality.NAME: as harm")
+    perplexity: dict[Column, str] = Field(default_factory=dict, description="perplexity.NAME: an ARPA model")
+    importance: dict[Column, str] = Field(default_factory=dict, description="importance.NAME: DSIR weights")
+    labels: dict[Column, LabelFile] = Field(default_factory=dict, description="labels.NAME: of people or models")
+
+
+class EvalSet(_Part):
+    """Evaluation items that must not be in the corpus: JSONL or Parquet, a row per item."""
+
+    name: Name
+    path: str | tuple[str, ...]
+    text: str = Field("text", description="the column of the question or passage")
+    answer: str | None = Field("answer", description="the column of the answer, where there is one")
+    id: str | None = Field("id", description="the column of the item's name; its row number where absent")
+    where: dict[str, str | int | bool] = Field(default_factory=dict, description="column: value that rows must have")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+
+class Window(_Part):
+    """GPT-3's way: matches are cut out with their surroundings rather than documents dropped."""
+
+    chars: int = Field(200, ge=0, description="cut out on each side of a match")
+    least: int = Field(200, ge=0, description="characters; shorter pieces between cuts go too")
+    most: int = Field(10, ge=1, description="cuts; a document with more is dropped")
+
+
+class Decontaminate(_Part):
+    """What is looked up in every document."""
+
+    sets: tuple[EvalSet, ...] = Field(min_length=1)
+    ngram: int = Field(13, ge=5, le=32, description="words")
+    words: Literal["script", "whitespace"] = "script"
+    window: Window | None = None
 
 
 class MinHash(_Part):
@@ -174,10 +244,12 @@ class Recipe(_Part):
 
     name: Name = "main"
     seed: int = Field(17, ge=0, lt=1 << 63)
+    extend: tuple[str, ...] = Field((), description="Python files with your own signals, sources and edits")
     sources: tuple[Source, ...] = Field(min_length=1)
     split_bytes: int = Field(32 << 20, ge=1 << 16, description="raw bytes per shard, cut at record boundaries")
     clean: Clean = Clean()
     signals: Signals = Signals()
+    decontaminate: Decontaminate | None = None
     dedup: Dedup = Dedup()
     rules: Rules = Rules()
     mixture: Mixture = Mixture()
@@ -247,6 +319,14 @@ def load(path: Path | str) -> Recipe:
 
 def parse(text: str, name: str = "recipe") -> Recipe:
     """Validates YAML text; `name` stands in the errors."""
+    return validated(text, name, Recipe, "a recipe is a mapping; it needs at least `sources`")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(text: str, name: str, model: type[Model], shape: str) -> Model:
+    """YAML text as a model. Every mistake is a line of the RecipeError; `shape` says what the file is at its top."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         body = yaml.safe_load(text)
@@ -256,15 +336,15 @@ def parse(text: str, name: str = "recipe") -> Recipe:
         problem = getattr(error, "problem", None) or str(error)
         raise RecipeError([f"{name}{where}: not YAML: {problem}"]) from None
     if not isinstance(body, dict):
-        raise RecipeError([f"{name}:1: a recipe is a mapping; it needs at least `sources`"])
+        raise RecipeError([f"{name}:1: {shape}"])
     lines = dict(_lines(node))
     repeated = [f"{name}:{line}: `{key}` stands here twice" for key, line in _repeated(node)]
     if repeated:
         raise RecipeError(repeated)
     try:
-        return Recipe.model_validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
-        raise RecipeError(_problems(error, lines, name)) from None
+        raise RecipeError(_problems(error, lines, name, model)) from None
 
 
 def rooted(recipe: Recipe, folder: Path) -> Recipe:
@@ -273,13 +353,34 @@ def rooted(recipe: Recipe, folder: Path) -> Recipe:
     def fixed(path: str) -> str:
         return path if "://" in path or "::" in path else str((folder / Path(path).expanduser()).absolute())
 
+    def all_fixed(paths: dict[str, str]) -> dict[str, str]:
+        return {name: fixed(path) for name, path in paths.items()}
+
     tokens = recipe.tokens
     if tokens and isinstance(tokens.tokenizer, str):
         tokens = tokens.model_copy(update={"tokenizer": fixed(tokens.tokenizer)})
     sources = tuple(s.model_copy(update={"path": tuple(fixed(p) for p in s.paths)}) for s in recipe.sources)
-    lists = {name: fixed(path) for name, path in recipe.signals.blocklists.items()}
-    signals = recipe.signals.model_copy(update={"blocklists": lists})
-    return recipe.model_copy(update={"sources": sources, "signals": signals, "tokens": tokens})
+    asked = recipe.signals
+    signals = asked.model_copy(
+        update={
+            **{name: all_fixed(getattr(asked, name)) for name in PATHS},
+            "words": {n: one.model_copy(update={"path": fixed(one.path)}) for n, one in asked.words.items()},
+            "labels": {n: one.model_copy(update={"path": fixed(one.path)}) for n, one in asked.labels.items()},
+        }
+    )
+    decontaminate = recipe.decontaminate
+    if decontaminate:
+        sets = tuple(s.model_copy(update={"path": tuple(fixed(p) for p in s.paths)}) for s in decontaminate.sets)
+        decontaminate = decontaminate.model_copy(update={"sets": sets})
+    return recipe.model_copy(
+        update={
+            "extend": tuple(fixed(path) for path in recipe.extend),
+            "sources": sources,
+            "signals": signals,
+            "decontaminate": decontaminate,
+            "tokens": tokens,
+        }
+    )
 
 
 def line_of(text: str, *place: str | int) -> int | None:
@@ -314,24 +415,27 @@ def _repeated(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
             yield from _repeated(value)
 
 
-def _problems(error: ValidationError, lines: dict[tuple[str | int, ...], int], name: str) -> list[str]:
+def _problems(
+    error: ValidationError, lines: dict[tuple[str | int, ...], int], name: str, model: type[BaseModel]
+) -> list[str]:
     found: dict[tuple[int, str], None] = {}
+    root = model.model_config.get("title") or model.__name__.lower()
     problems = error.errors()
     for problem in problems:
-        if isinstance(problem.get("input"), dict) and problem["type"] in ("string_type", "bool_type"):
+        if isinstance(problem.get("input"), dict) and problem["type"] in ("string_type", "bool_type", "int_type"):
             continue  # the other side of a union: the mapping's own mistakes are listed
         if problem["type"] == "too_short" and any(_inside(other["loc"], problem["loc"]) for other in problems):
             continue  # of a sequence whose items are wrong themselves
         place = tuple(part for part in problem["loc"] if isinstance(part, str | int))
         line = _line(lines, place)
-        dotted = ".".join(str(part) for part in _written(lines, place)) or "recipe"
+        dotted = ".".join(str(part) for part in _written(lines, place)) or root
         if problem["type"] == "extra_forbidden":
-            known = _fields(place[:-1])
+            known = _fields(place[:-1], model)
             message = f"unknown key `{dotted}`{near(str(place[-1]), known)}"
             if known:
                 message += f"  ({', '.join(known)})"
         elif problem["type"] == "missing":
-            message = f"`{dotted}` is missing" if dotted != "recipe" else f"`{place[-1]}` is missing"
+            message = f"`{dotted}` is missing" if dotted != root else f"`{place[-1]}` is missing"
             if place and str(place[-1]) not in dotted:
                 message = f"`{dotted}` needs `{place[-1]}`"
         else:
@@ -361,9 +465,9 @@ def _written(lines: dict[tuple[str | int, ...], int], place: tuple[str | int, ..
     return kept
 
 
-def _fields(place: tuple[str | int, ...]) -> list[str]:
+def _fields(place: tuple[str | int, ...], model: type[BaseModel]) -> list[str]:
     """The keys that the schema allows at a place."""
-    kinds: list[Any] = [Recipe]
+    kinds: list[Any] = [model]
     for part in place:
         inner: list[Any] = []
         for kind in kinds:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from tamis.clean.boilerplate import boilerplate_edits
 from tamis.clean.edits import apply_edits, merge, nothing, rebase
+from tamis.clean.extra import ExtraEdits, edit_further
 from tamis.clean.lines import TrimName, trims
 from tamis.clean.unicode import unicode_edits
 from tamis.documents import EDITS, ParquetShard, read_batches, read_table
@@ -42,33 +43,38 @@ class CleanOptions:
 def clean_edits(
     text: pa.LargeStringArray,
     options: CleanOptions = CleanOptions(),
+    extra: Sequence[ExtraEdits] = (),
 ) -> pa.ListArray:
-    """The edits of extracted text (no nulls) that make it clean: Unicode repair, then boilerplate lines.
+    """The edits of extracted text (no nulls) that make it clean: Unicode repair, boilerplate lines, the recipe's own.
 
     One list of documents.EDIT per document. Memory: a few times the batch.
     """
     edits = unicode_edits(text) if options.unicode else nothing(len(text))
     if options.boilerplate:
         edits = merge(edits, rebase(boilerplate_edits(apply_edits(text, edits)), edits))
+    for one in extra:
+        edits = edit_further(text, edits, one)
     return edits
 
 
 def edits_task(context: Context, params: Mapping[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
     """inputs: documents of a shard; outputs: its edits of the group `clean`, a row per document.
 
-    `params`: the recipe's section clean (`unicode`, `boilerplate`). Documents with null text have no edits.
+    `params`: the recipe's section clean (`unicode`, `boilerplate`), `extra` (the recipe's own edits as JSON without
+    paths) and their `paths`. Documents with null text have no edits.
     Nor has one that kills or hangs its worker even alone: it is `lost`. Memory: one row group of text, a few batches.
 
     Returns {"in", "out" (documents), "reasons": {}, "edits": {"clean": {rule: count}}, "edited", "bytes", "lost"}.
     """
     options = CleanOptions.from_params(params)
+    extra = extra_edits_of(params)
     counts: Counter[str] = Counter()
     documents = edited = size = lost = 0
     with ParquetShard(outputs[0], EDITS) as shard:
         for batch in read_batches(inputs[0], ["text"]):
             text = _without_nulls(batch.column("text"))
             rows = range(documents, documents + batch.num_rows)
-            for start, stop, made in guarded(context, rows, Slices(text), clean_edits, options):
+            for start, stop, made in guarded(context, rows, Slices(text), clean_edits, options, extra):
                 edits = nothing(stop - start) if made is None else made
                 lost += made is None
                 shard.write(pa.RecordBatch.from_arrays([edits], schema=EDITS))
@@ -128,6 +134,12 @@ def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
         "edits": {name: dict(sorted(rules.items())) for name, rules in counts.items()},
         "lost": lost,
     }
+
+
+def extra_edits_of(params: Mapping[str, Any]) -> list[ExtraEdits]:
+    """The recipe's own edits, told where their files lie: places are no part of a task's key."""
+    paths = params.get("paths") or {}
+    return [ExtraEdits.from_json({**one, "paths": paths.get(one["name"], {})}) for one in params.get("extra") or ()]
 
 
 def _trim_edits(piece: tuple[pa.Array, ...], names: Sequence[TrimName]) -> list[pa.ListArray]:

@@ -233,15 +233,17 @@ def _histograms(corpus: Corpus) -> Iterable[Histogram]:
     for signal, found in limits.items():
         group, column = signal.split(".", 1)
         paths = [path for shard in range(corpus.shards) if (path := corpus.signals(group, shard))]
-        unit, description = _describe(group, column)
+        unit, description = _describe(corpus, group, column)
         made = histogram(paths, signal, column, unit, description, tuple(found))
         if made is not None:
             yield made
 
 
-def _describe(group: str, column: str) -> tuple[str, str]:
+def _describe(corpus: Corpus, group: str, column: str) -> tuple[str, str]:
     from tamis.signals import GROUPS
 
+    if known := corpus.columns.get(f"{group}.{column}"):
+        return known[1], known[2]
     for one in GROUPS[group].columns if group in GROUPS else ():
         if one.name == column:
             return one.unit, one.description
