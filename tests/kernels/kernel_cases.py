@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ ISAS: list[str] = NATIVE.isas() if NATIVE else []
 
 A, B = kernels._permutations32(19, 7)  # no multiple of a vector
 A64, B64 = kernels._permutations64(11, 7)
+WEIGHTS = np.random.default_rng(3).normal(size=1000).astype(np.float32)
 PHRASES = [b"the", b"{", b"lorem ipsum", b"\xe3\x80\x82", b"aaaa", b"b\xc3\x9f"]
 
 # The characters that the kernels treat apart, of one to four bytes, and pieces that make runs of them likely.
@@ -82,9 +84,38 @@ def all_kernels(module: ModuleType, text: pa.Array) -> dict[str, Any]:
         out["overlaps"] = module.overlaps(offsets, values, pairs, last - pairs)
     for name, values in module.line_table(text, PHRASES).items():
         out[f"lines.{name}"] = values
+    for distinct in (True, False):
+        for name, values in zip(
+            ("offsets", "hash", "first", "size"), module.word_ngrams(text, 3, distinct), strict=True
+        ):
+            out[f"word_ngrams.{distinct}.{name}"] = values
+        for name, values in zip(("sum", "count"), module.ngram_sums(text, WEIGHTS, 2, distinct), strict=True):
+            out[f"ngram_sums.{distinct}.{name}"] = values
+    out["gram_hash"] = module.gram_hash(text)
+    for name, values in zip(("lines", "words", "hash", "ends", "bytes"), module.sentences(text), strict=True):
+        out[f"sentences.{name}"] = values
+    for order in (1, 3):
+        scores = module.lm_scores(text, small_model(text), order, *kernels.MARK_HASHES)
+        for name, values in zip(("sum", "tokens", "unknown"), scores, strict=True):
+            out[f"lm_scores.{order}.{name}"] = values
     out["screen"] = module.screen(text)
     out["suspicious_lines"] = np.stack([c.astype(np.int64) for c in module.suspicious_lines(text)])
     return out
+
+
+def small_model(text: pa.Array) -> npt.NDArray[np.uint64]:
+    """An n-gram model that knows about half of what stands in the text, with probabilities made of hashes."""
+    words = sorted({word for t in text.to_pylist() for word in reference._normal_words(t)})[::2]
+    grams = [("<s>",), ("</s>",), *((w.decode(),) for w in words), *(("<s>", w.decode()) for w in words)]
+    for t in text.to_pylist():
+        for line in reference._lines(t):
+            known = [w.decode() for w in line]
+            for n in (2, 3):
+                grams += [tuple(known[i : i + n]) for i in range(len(known) - n + 1)]
+    names = sorted({" ".join(g) for g in grams if len(g) < 3 or len(g[0]) % 2})
+    keys = reference.gram_hash(pa.array(names, pa.string()))
+    values = (keys >> np.uint64(40)).astype(np.float32) / np.float32(-(1 << 23))
+    return kernels.lm_table(keys, values, values / 3)
 
 
 def assert_equal(left: dict[str, Any], right: dict[str, Any]) -> None:

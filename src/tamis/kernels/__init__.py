@@ -27,7 +27,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 
@@ -371,3 +375,93 @@ def analyse(
         "screen": lambda: _module.screen(text),
     }
     return {name: parts[name]() for name in ANALYSES if name in want}
+
+
+def _ngram(value: int) -> int:
+    if not 1 <= value <= 16:
+        raise ValueError(f"ngram={value}: it must be 1 to 16")
+    return value
+
+
+def word_ngrams(text: pa.Array, ngram: int = 2, distinct: bool = True) -> tuple[I64, U64, I32, U8]:
+    """Hashed n-grams of 1 to `ngram` successive words of ``normalize(text)``, in which every character of a script
+    without spaces is a word: (offsets, shape (N + 1,); hashes; number of the first word; number of words).
+
+    Those of document i lie from offsets[i] to offsets[i + 1], shorter n-grams first, each in order; with `distinct`
+    only the first copy of each. Hashes are those of `shingles`.
+    """
+    return _module.word_ngrams(_check(text), _ngram(ngram), distinct)  # type: ignore[no-any-return]
+
+
+def bucket(hashes: U64, buckets: int) -> U32:
+    """Which of up to 2^32 buckets a hash belongs to: its upper half, scaled."""
+    return ((hashes >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)).astype(np.uint32)
+
+
+def ngram_sums(text: pa.Array, weights: F32, ngram: int = 2, distinct: bool = True) -> tuple[F64, I64]:
+    """Sums over the n-grams of `word_ngrams` of the weights of their buckets, and how many n-grams there are."""
+    weights = np.ascontiguousarray(weights, np.float32)
+    if weights.ndim != 1 or not 1 <= len(weights) <= 1 << 32:
+        raise ValueError(f"weights have shape {weights.shape}: they must be a list of 1 to 2^32 numbers")
+    return _module.ngram_sums(_check(text), weights, _ngram(ngram), distinct)  # type: ignore[no-any-return]
+
+
+def gram_hash(text: pa.Array) -> U64:
+    """The hash of the n-gram whose words are the pieces between single spaces, taken as they are."""
+    return _module.gram_hash(_check(text))  # type: ignore[no-any-return]
+
+
+def sentences(text: pa.Array) -> tuple[I64, I64, U64, I64, U8]:
+    """The words of every line, as split('\\n'), normalized by itself as by ``normalize``; lines without are left out.
+
+    (lines: document i has the lines lines[i] to lines[i + 1]; words: line l has the words words[l] to words[l + 1];
+    hashes of the words, of which ``gram_hash`` is made; ends: word w is the bytes ends[w] to ends[w + 1]; bytes).
+    """
+    return _module.sentences(_check(text))  # type: ignore[no-any-return]
+
+
+def lm_table(keys: U64, prob: F32, backoff: F32) -> U64:
+    """Hash table for `lm_scores` of n-grams by their `gram_hash`: log10 probabilities and log10 back-off weights.
+
+    Open addressing with linear probing; twice as many numbers as entries: key (0 free, a hash of 0 stored as 1), then
+    both floats. Memory: 24 to 48 bytes for each n-gram. Raises ValueError where two n-grams have the same hash.
+    """
+    keys = np.maximum(np.asarray(keys, np.uint64).ravel(), np.uint64(1))
+    if len(np.unique(keys)) != len(keys):
+        raise ValueError("two n-grams have the same hash, or one stands there twice")
+    values = np.stack([np.asarray(prob, np.float32), np.asarray(backoff, np.float32)], axis=1).view(np.uint64).ravel()
+    size = 1 << max(6, (3 * len(keys) // 2).bit_length())
+    table = np.zeros((size, 2), np.uint64)
+    mask = np.uint64(size - 1)
+    slots = keys & mask
+    while len(keys):  # in every round the last taker of a free slot gets it, the others move on
+        free = np.flatnonzero(table[slots, 0] == 0)
+        table[slots[free], 0] = keys[free]
+        won = free[table[slots[free], 0] == keys[free]]
+        table[slots[won], 1] = values[won]
+        left = table[slots, 0] != keys
+        keys, values, slots = keys[left], values[left], (slots[left] + np.uint64(1)) & mask
+    return table.ravel()
+
+
+def lm_scores(text: pa.Array, table: U64, order: int) -> tuple[F64, I64, I64]:
+    """Log10 probability of every document under a back-off model: (sum, tokens, of these unknown words).
+
+    Each line is a sentence, <s> words </s>, of the words of `sentences`; tokens are its words and </s>. Words that
+    the model does not have are <unk>, of log10 probability -100 where the model has none. The model must hold all
+    prefixes and suffixes of its n-grams. `table` is one of `lm_table`.
+    """
+    begin, end, unknown = MARK_HASHES
+    if table.ndim != 1 or len(table) < 2 or len(table) & (len(table) - 1):
+        raise ValueError("table is not one made by lm_table")
+    return _module.lm_scores(_check(text), table, _ngram(order), begin, end, unknown)  # type: ignore[no-any-return]
+
+
+def _mark_hashes() -> tuple[int, ...]:
+    from tamis.kernels.reference import word_hash
+
+    return tuple(word_hash(mark) for mark in (b"<s>", b"</s>", b"<unk>"))
+
+
+# of <s>, </s> and <unk>, which no normalized word equals
+MARK_HASHES = _mark_hashes()

@@ -42,6 +42,27 @@ struct Span {
   i64 start, end;
 };
 
+// Hashed n-grams of documents: document i has those from offsets[i] on.
+struct NgramColumns {
+  std::vector<i64> offsets;
+  std::vector<u64> hashes;
+  std::vector<i32> first;
+  std::vector<u8> size;
+};
+// Lines that hold words: document i has lines lines[i] ... lines[i + 1], line l the words words[l] ... words[l + 1].
+struct SentenceColumns {
+  std::vector<i64> lines, words, ends;
+  std::vector<u64> hashes;
+  std::vector<u8> bytes;
+};
+// An n-gram model, see models.hpp.
+struct LmScorerArguments {
+  const u64* entries;
+  u64 mask;
+  size_t order;
+  u64 begin, end, unknown;
+};
+
 // What analyse() is to fill; null is not wanted.
 struct Analysis {
   i64* stats = nullptr;
@@ -69,6 +90,11 @@ struct Kernels {
   void (*screen)(const Text&, u32* out);
   void (*suspicious_lines)(const Text&, std::vector<Span>& out);
   void (*analyse)(const Text&, const Analysis& want);
+  void (*word_ngrams)(const Text&, size_t ngram, bool distinct, NgramColumns& out);
+  void (*ngram_sums)(const Text&, const float* weights, u64 buckets, size_t ngram, bool distinct, double* sums,
+                     i64* counts);
+  void (*sentences)(const Text&, SentenceColumns& out);
+  void (*lm_scores)(const Text&, LmScorerArguments model, double* totals, i64* tokens, i64* strange);
 };
 
 // clang-format off

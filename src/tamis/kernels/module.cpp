@@ -131,6 +131,10 @@ void check_permutations(size_t a, size_t b, size_t ngram) {
   if (ngram < 1) throw std::invalid_argument("ngram must be at least 1");
 }
 
+void check_ngrams(size_t ngram) {
+  if (ngram < 1 || ngram > 16) throw std::invalid_argument("ngram must be 1 to 16");
+}
+
 nb::object minhash(nb::handle text, In<u32> a, In<u32> b, size_t ngram) {
   Column column(text);
   check_permutations(a.size(), b.size(), ngram);
@@ -210,6 +214,75 @@ nb::object ngram_hits(nb::handle text, In<u64> table, size_t ngram, bool digits)
     kernels().ngram_hits(column.text, table.data(), table.size() - 1, ngram, digits, out.get());
   }
   return out.array({rows_of(column)});
+}
+
+nb::object word_ngrams(nb::handle text, size_t ngram, bool distinct) {
+  Column column(text);
+  check_ngrams(ngram);
+  NgramColumns grams;
+  {
+    nb::gil_scoped_release release;
+    kernels().word_ngrams(column.text, ngram, distinct, grams);
+  }
+  return nb::make_tuple(vector_array(std::move(grams.offsets)), vector_array(std::move(grams.hashes)),
+                        vector_array(std::move(grams.first)), vector_array(std::move(grams.size)));
+}
+
+nb::object ngram_sums(nb::handle text, In<float> weights, size_t ngram, bool distinct) {
+  Column column(text);
+  check_ngrams(ngram);
+  if (weights.size() == 0 || weights.size() > u64(1) << 32) throw std::invalid_argument("1 to 2^32 weights");
+  Out<double> sums(rows_of(column));
+  Out<i64> counts(rows_of(column));
+  {
+    nb::gil_scoped_release release;
+    kernels().ngram_sums(column.text, weights.data(), weights.size(), ngram, distinct, sums.get(), counts.get());
+  }
+  return nb::make_tuple(sums.array({rows_of(column)}), counts.array({rows_of(column)}));
+}
+
+nb::object gram_hash(nb::handle text) {
+  Column column(text);
+  Out<u64> out(rows_of(column));
+  {
+    nb::gil_scoped_release release;
+    for (i64 row = 0; row < column.text.length; ++row)
+      out.get()[row] = joined_gram_hash(column.text.begin(row), column.text.end(row));
+  }
+  return out.array({rows_of(column)});
+}
+
+nb::object sentences(nb::handle text) {
+  Column column(text);
+  SentenceColumns found;
+  {
+    nb::gil_scoped_release release;
+    kernels().sentences(column.text, found);
+  }
+  return nb::make_tuple(vector_array(std::move(found.lines)), vector_array(std::move(found.words)),
+                        vector_array(std::move(found.hashes)), vector_array(std::move(found.ends)),
+                        vector_array(std::move(found.bytes)));
+}
+
+// `table` has two words an entry: the key, then probability and back-off as floats.
+nb::object lm_scores(nb::handle text, In<u64> table, size_t order, u64 begin, u64 end, u64 unknown) {
+  Column column(text);
+  if (order < 1 || order > 16) throw std::invalid_argument("orders are 1 to 16");
+  size_t entries = table.size() / 2;
+  // probing ends at a free entry only
+  bool open = false;
+  if (table.size() % 2 == 0 && entries && !(entries & (entries - 1)))
+    for (size_t i = 0; i < entries && !open; ++i) open = table.data()[2 * i] == 0;
+  if (!open) throw std::invalid_argument("table is not one made by lm_table");
+  Out<double> totals(rows_of(column));
+  Out<i64> tokens(rows_of(column)), strange(rows_of(column));
+  {
+    nb::gil_scoped_release release;
+    kernels().lm_scores(column.text, {table.data(), entries - 1, order, begin, end, unknown}, totals.get(),
+                        tokens.get(), strange.get());
+  }
+  size_t rows = rows_of(column);
+  return nb::make_tuple(totals.array({rows}), tokens.array({rows}), strange.array({rows}));
 }
 
 nb::object line_table(nb::handle text, const std::vector<nb::bytes>& phrases) {
@@ -342,4 +415,9 @@ NB_MODULE(_native, m) {
   m.def("screen", &screen);
   m.def("suspicious_lines", &suspicious_lines);
   m.def("analyse", &analyse);
+  m.def("word_ngrams", &word_ngrams);
+  m.def("ngram_sums", &ngram_sums);
+  m.def("gram_hash", &gram_hash);
+  m.def("sentences", &sentences);
+  m.def("lm_scores", &lm_scores);
 }

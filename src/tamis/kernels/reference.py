@@ -519,3 +519,135 @@ def suspicious_lines(text: pa.Array) -> tuple[npt.NDArray[np.int32], I64, I64]:
             at = end
     columns = list(zip(*rows, strict=True)) or [(), (), ()]
     return np.array(columns[0], np.int32), np.array(columns[1], np.int64), np.array(columns[2], np.int64)
+
+
+# --- models of text ---
+
+
+def _normal_words(text: str) -> list[bytes]:
+    return [w.encode() for w in _normalize(text, True, True).split(" ") if w]
+
+
+def _gram_sums(words: Sequence[bytes], size: int) -> list[int]:
+    """The polynomials of all n-grams of one size, before the finalizer."""
+    hashes = [word_hash(w) for w in words]
+    out = []
+    for i in range(len(words) - size + 1):
+        h = 0
+        for value in hashes[i : i + size]:
+            h = (h * P1 + value) & M64
+        out.append(h)
+    return out
+
+
+def _word_ngrams(text: str, ngram: int, distinct: bool) -> list[tuple[int, int, int]]:
+    """(hash, first word, size) of all n-grams of 1 ... ngram words, or of the first copies."""
+    words = _normal_words(text)
+    seen: set[int] = set()
+    out = []
+    for size in range(1, ngram + 1):
+        for first, h in enumerate(map(avalanche, _gram_sums(words, size))):
+            if not (distinct and h in seen):
+                out.append((h, first, size))
+            seen.add(h)
+    return out
+
+
+def word_ngrams(
+    text: pa.Array, ngram: int, distinct: bool
+) -> tuple[I64, U64, npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """See `tamis.kernels.word_ngrams`."""
+    rows = [_word_ngrams(t, ngram, distinct) for t in text.to_pylist()]
+    offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    grams = [gram for row in rows for gram in row]
+    return (
+        offsets,
+        np.array([g[0] for g in grams], np.uint64),
+        np.array([g[1] for g in grams], np.int32),
+        np.array([g[2] for g in grams], np.uint8),
+    )
+
+
+def ngram_sums(
+    text: pa.Array, weights: npt.NDArray[np.float32], ngram: int, distinct: bool
+) -> tuple[npt.NDArray[np.float64], I64]:
+    """See `tamis.kernels.ngram_sums`. Added up in the order of `word_ngrams`, in doubles."""
+    sums, counts = [], []
+    for t in text.to_pylist():
+        total, grams = 0.0, _word_ngrams(t, ngram, distinct)
+        for h, _, _ in grams:
+            total += float(weights[(h >> 32) * len(weights) >> 32])
+        sums.append(total)
+        counts.append(len(grams))
+    return np.array(sums, np.float64), np.array(counts, np.int64)
+
+
+def gram_hash(text: pa.Array) -> U64:
+    """See `tamis.kernels.gram_hash`."""
+    out = []
+    for t in text.to_pylist():
+        tokens = t.encode().split(b" ")
+        out.append(avalanche(_gram_sums(tokens, len(tokens))[0]))
+    return np.array(out, np.uint64)
+
+
+def _lines(text: str) -> list[list[bytes]]:
+    """The words of each line that holds any."""
+    found = [_normal_words(line) for line in text.split("\n")]
+    return [words for words in found if words]
+
+
+def sentences(text: pa.Array) -> tuple[I64, I64, U64, I64, npt.NDArray[np.uint8]]:
+    """See `tamis.kernels.sentences`."""
+    documents = [_lines(t) for t in text.to_pylist()]
+    lines = [line for document in documents for line in document]
+    words = [word for line in lines for word in line]
+    return (
+        np.cumsum([0, *map(len, documents)], dtype=np.int64),
+        np.cumsum([0, *map(len, lines)], dtype=np.int64),
+        np.array([word_hash(w) for w in words], np.uint64),
+        np.cumsum([0, *map(len, words)], dtype=np.int64),
+        np.frombuffer(b"".join(words), np.uint8).copy(),
+    )
+
+
+def lm_scores(
+    text: pa.Array, table: U64, order: int, begin: int, end: int, unknown: int
+) -> tuple[npt.NDArray[np.float64], I64, I64]:
+    """See `tamis.kernels.lm_scores`. Probabilities and back-offs are added up word by word, in doubles."""
+    entries = table.reshape(-1, 2)
+    floats = np.ascontiguousarray(entries[:, 1]).view(np.float32).reshape(-1, 2)
+    used = np.flatnonzero(entries[:, 0])
+    model = {int(entries[i, 0]): (float(floats[i, 0]), float(floats[i, 1])) for i in used.tolist()}
+
+    def find(hashes: Sequence[int]) -> tuple[float, float] | None:
+        h = 0
+        for value in hashes:
+            h = (h * P1 + value) & M64
+        return model.get(avalanche(h) or 1)
+
+    rows = []
+    for t in text.to_pylist():
+        total, tokens, strange = 0.0, 0, 0
+        for line in _lines(t):
+            history = [begin]
+            known = min(1, order - 1)  # how many of the last words the model knows as a context
+            for word in [*map(word_hash, line), end]:
+                if find([word]) is None:
+                    word, strange = unknown, strange + 1
+                history.append(word)
+                prob, _ = find([word]) or (-100.0, 0.0)
+                length = 1  # of the longest n-gram of the model that ends here
+                while length <= known and (found := find(history[-length - 1 :])):
+                    prob, length = found[0], length + 1
+                total += prob
+                for k in range(length, known + 1):  # contexts that could not be extended by this word
+                    total += (find(history[-k - 1 : -1]) or (0.0, 0.0))[1]
+                known = min(length, order - 1)
+                tokens += 1
+        rows.append((total, tokens, strange))
+    return (
+        np.array([r[0] for r in rows], np.float64),
+        np.array([r[1] for r in rows], np.int64),
+        np.array([r[2] for r in rows], np.int64),
+    )

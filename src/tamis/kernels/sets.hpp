@@ -75,4 +75,16 @@ inline void components(const u64* left, const u64* right, size_t edges, std::vec
   }
 }
 
+// The hash that a model gives the n-gram of the tokens between single spaces, taken as they are.
+inline u64 joined_gram_hash(const u8* begin, const u8* end) {
+  u64 sum = 0;
+  for (const u8* from = begin;;) {
+    const void* found = from < end ? memchr(from, ' ', static_cast<size_t>(end - from)) : nullptr;
+    const u8* to = found ? static_cast<const u8*>(found) : end;
+    sum = sum * P1 + word_hash(from, static_cast<size_t>(to - from), end);
+    if (!found) return avalanche(sum);
+    from = to + 1;
+  }
+}
+
 }  // namespace tamis
