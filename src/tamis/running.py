@@ -50,15 +50,29 @@ class Finished:
         }
 
 
-def make_engine(name: str, workers: int | None) -> Engine:
+def make_engine(name: str, workers: int | None, address: str | None = None) -> Engine:
+    """`local`, or `ray`: on this machine, or the cluster at `address`. Raises WorkspaceError, RayUnavailable."""
+    if name == "ray":
+        from tamis.ray_engine import Ray
+
+        return Ray(workers, address)
     if name != "local":
-        raise WorkspaceError(f"no engine {name}{recipes.near(name, ['local'])}; there is: local")
+        raise WorkspaceError(f"no engine {name}{recipes.near(name, ['local', 'ray'])}; there are: local, ray")
+    if address is not None:
+        raise WorkspaceError(f"address {address} is of a Ray cluster: use it with --engine ray")
     return Local(workers)
 
 
-def run(path: Path, work: Path, workers: int | None, engine: str = "local", replace: bool = False) -> Finished:
+def run(
+    path: Path,
+    work: Path,
+    workers: int | None,
+    engine: str = "local",
+    replace: bool = False,
+    address: str | None = None,
+) -> Finished:
     """Runs the recipe at `path` and says on standard error how it goes."""
-    return run_recipe(load(path), work, make_engine(engine, workers), label=path.name, replace=replace)
+    return run_recipe(load(path), work, make_engine(engine, workers, address), label=path.name, replace=replace)
 
 
 def run_recipe(recipe: Recipe, work: Path, engine: Engine, *, label: str, replace: bool = False) -> Finished:
