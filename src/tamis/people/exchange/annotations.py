@@ -85,7 +85,7 @@ class Annotation:
         """The inverse of `to_json`. Raises BadAnnotation for keys that it does not know."""
         if unknown := sorted(set(row) - set(_DEFAULTS)):
             raise BadAnnotation(f"an annotation has no part named {', '.join(unknown)}")
-        given = {name: tuple(value) if name in _TUPLES else value for name, value in row.items()}
+        given: dict[str, Any] = {name: tuple(value) if name in _TUPLES else value for name, value in row.items()}
         try:
             return cls(**given)
         except TypeError as error:
