@@ -1,0 +1,211 @@
+"""Evaluation sets, JSONL or Parquet, as one Parquet file of distinct items: what the index is made of.
+
+Text is kept in its normalized form only (lower case, no marks, no punctuation, single spaces, numbers as they are),
+so the file is searched as documents are. Items of equal text are one row with several names.
+
+Memory: the items of all sets once as text and once normalized (100,000 items: about 200 MB while it is made).
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import glob
+import gzip
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tamis import kernels
+from tamis.documents import write_table
+from tamis.errors import WrongUse
+
+# 1: the first.
+VERSION = 1
+
+# `names` are SET/ID, in the order of the sets; `text` and `answer` are normalized, `answer` null where there is none
+# or where it says nothing; `shown` is the beginning of the item as it stands in the set, for people.
+ITEMS = pa.schema(
+    [
+        pa.field("names", pa.list_(pa.string()), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("answer", pa.large_string()),
+        pa.field("shown", pa.large_string(), nullable=False),
+    ]
+)
+
+SHOWN = 400  # characters
+# An answer that more than this share of a set's items have is no evidence (yes, no, true, a letter).
+MOST_COMMON_ANSWER = 0.05
+
+Row = tuple[str, str, str | None]  # id, text, answer
+
+
+class BadSet(ValueError, WrongUse):
+    """An evaluation set cannot be read; the message names the set, the file and the row."""
+
+
+def set_files(name: str, paths: Sequence[str]) -> list[Path]:
+    """The files of a set: paths, globs, and folders (their JSONL and Parquet files), sorted. Raises BadSet."""
+    found: list[Path] = []
+    for path in paths:
+        place = Path(path)
+        if place.is_dir():
+            hits = [p for p in sorted(place.rglob("*")) if _format(p)]
+        elif place.is_file():
+            hits = [place]
+        else:
+            hits = [Path(hit) for hit in sorted(glob.glob(path, recursive=True))]
+        if not hits:
+            raise BadSet(f"evaluation set {name}: {path} is no file, glob or folder with JSONL or Parquet files")
+        found += hits
+    for file in found:
+        if not _format(file):
+            raise BadSet(f"evaluation set {name}: {file} is neither .jsonl, .jsonl.gz nor .parquet")
+    return list(dict.fromkeys(found))
+
+
+def _format(path: Path) -> str | None:
+    for ending, name in ((".jsonl", "jsonl"), (".jsonl.gz", "jsonl"), (".ndjson", "jsonl"), (".parquet", "parquet")):
+        if path.name.lower().endswith(ending):
+            return name
+    return None
+
+
+def read_set(settings: Mapping[str, Any], files: Sequence[Path], cache: dict[Path, pa.Table]) -> list[Row]:
+    """(id, text, answer) of every item of one set. settings: name, text, answer, id, where, as in the recipe.
+
+    Raises BadSet for a missing column, a row that is no JSON object, a text that is no string, and a set without
+    items (a `where` that nothing fulfils is a mistake that must not pass for a clean corpus).
+    """
+    name, where = settings["name"], settings.get("where") or {}
+    text_column, answer_column, id_column = settings["text"], settings.get("answer"), settings.get("id")
+    rows: list[Row] = []
+    for file in files:
+        for number, record in enumerate(_records(name, file, where, cache)):
+            if text_column not in record:
+                raise BadSet(
+                    f"evaluation set {name}: {file}, row {number + 1}, has no column {text_column!r} "
+                    f"(it has {', '.join(map(str, record))}): name it with `text:`"
+                )
+            if any(record.get(key) != value for key, value in where.items()):
+                continue
+            text = record[text_column]
+            if not isinstance(text, str):
+                raise BadSet(f"evaluation set {name}: {file}, row {number + 1}: {text_column!r} is no string")
+            if not text.strip():
+                continue
+            answer = record.get(answer_column) if answer_column else None
+            identity = record.get(id_column) if id_column else None
+            rows.append((str(number if identity is None else identity), text, answer_text(answer)))
+    if not rows:
+        conditions = ", ".join(f"{key} = {value!r}" for key, value in where.items())
+        raise BadSet(f"evaluation set {name} has no items" + (f" with {conditions}" if where else ""))
+    return rows
+
+
+def _records(
+    name: str, file: Path, where: Mapping[str, Any], cache: dict[Path, pa.Table]
+) -> Iterator[Mapping[str, Any]]:
+    if _format(file) == "parquet":
+        if file not in cache:
+            try:
+                cache[file] = pq.read_table(file, page_checksum_verification=True, use_threads=False)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise BadSet(f"evaluation set {name}: {file} cannot be read: {error}") from None
+        table = cache[file]
+        for key, value in where.items():
+            if key not in table.column_names:
+                raise BadSet(f"evaluation set {name}: {file} has no column {key!r} that `where` names")
+            if pa.types.is_string(table.schema.field(key).type) and isinstance(value, str):
+                table = table.filter(pc.equal(table.column(key), value))
+        yield from table.to_pylist()
+        return
+    opened = gzip.open if file.name.lower().endswith(".gz") else open
+    with opened(file, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise BadSet(f"evaluation set {name}: {file}, line {number + 1}, is no JSON: {error}") from None
+            if not isinstance(record, dict):
+                raise BadSet(f"evaluation set {name}: {file}, line {number + 1}, is no JSON object")
+            yield record
+
+
+def answer_text(answer: Any) -> str | None:
+    """An answer as it would stand in a text: the first of a list, 43 for 43.0.
+
+    >>> answer_text("['43']"), answer_text("[39.0]"), answer_text(7.0), answer_text("9 (apples)")
+    ('43', '39', '7', '9 (apples)')
+    """
+    if isinstance(answer, str) and answer.startswith("[") and answer.endswith("]"):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError):  # no list: as it stands
+            answer = ast.literal_eval(answer)
+    while isinstance(answer, list | tuple):
+        if not answer:
+            return None
+        answer = answer[0]
+    if answer is None or isinstance(answer, bool | dict):
+        return None
+    return re.sub(r"^(-?\d+)\.0$", r"\1", str(answer).strip()) or None
+
+
+def telling(answers: Sequence[str | None]) -> list[str | None]:
+    """The normalized answers of a set without those that say nothing: one character, or common to the set."""
+    counts: dict[str, int] = {}
+    for answer in answers:
+        if answer:
+            counts[answer] = counts.get(answer, 0) + 1
+    most = max(1.0, MOST_COMMON_ANSWER * len(answers))
+    return [a if a and len(a.replace(" ", "")) > 1 and counts[a] <= most else None for a in answers]
+
+
+def normalized(texts: Sequence[str], words: str) -> list[str]:
+    """`kernels.normalize` with numbers kept, in the word form asked for."""
+    made: list[str] = kernels.normalize(pa.array(texts, pa.large_string()), False, words == "script").to_pylist()
+    return made
+
+
+def distinct_items(sets: Sequence[tuple[str, Sequence[Row]]], words: str = "script") -> pa.Table:
+    """ITEMS of all sets, ordered by first appearance. sets: (name, rows) as `read_set` gives them."""
+    names: dict[str, list[str]] = {}
+    answers: dict[str, str] = {}
+    shown: dict[str, str] = {}
+    for name, rows in sets:
+        texts = normalized([text for _, text, _ in rows], words)
+        given = telling([a or None for a in normalized([answer or "" for _, _, answer in rows], words)])
+        for (identity, raw, _), text, answer in zip(rows, texts, given, strict=True):
+            if not text:
+                continue
+            names.setdefault(text, []).append(f"{name}/{identity}")
+            shown.setdefault(text, raw[:SHOWN])
+            if answer:
+                answers.setdefault(text, answer)
+    columns = [
+        list(names.values()),
+        list(names),
+        [answers.get(text) for text in names],
+        [shown[text] for text in names],
+    ]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, ITEMS, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=ITEMS)
+
+
+def items_task(
+    context: Any, params: Mapping[str, Any], inputs: Sequence[Path], outputs: Sequence[Path]
+) -> dict[str, Any]:
+    """Writes ITEMS. params: ``sets`` (as in the recipe, each with ``files``: indexes into `inputs`), ``words``."""
+    cache: dict[Path, pa.Table] = {}
+    sets = [(one["name"], read_set(one, [Path(inputs[i]) for i in one["files"]], cache)) for one in params["sets"]]
+    table = distinct_items(sets, params["words"])
+    write_table(outputs[0], table, ITEMS)
+    return {"sets": {name: len(rows) for name, rows in sets}, "items": table.num_rows}
