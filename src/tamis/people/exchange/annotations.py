@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-Kind = Literal["choice", "multi", "rating", "preference", "ranking", "span", "text", "rewrite"]
+Kind = Literal["choice", "multi", "rating", "pairwise", "preference", "ranking", "span", "text", "rewrite"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 TIE = "tie"
 
@@ -28,13 +28,14 @@ class Annotation:
 
     ========== =====================================================================================================
     choice     one of the task's labels, a text
-    multi      a sorted list of labels, without doubles, possibly empty
+    multi      a list of labels without doubles, possibly empty
     rating     a number
-    preference the name of the preferred option (one of `options`), or "tie"
-    ranking    lists of option names, best first; names in one list are tied: ``[["b"], ["a", "c"]]``
+    pairwise   the name of the better option (one of `options`), or "tie"
+    preference lists of option names, best first; names in one list are tied: ``[["b"], ["a", "c"]]``
+    ranking    the same without ties
     span       a list of ``{"start", "end", "label"}``, offsets in Unicode code points of the field `of`
     text       what the rater wrote (a demonstration)
-    rewrite    the rater's form of the field `of`
+    rewrite    ``{"text", "diff"}``: the rater's form of the field `of`, and its changes ``[start, end, new]``
     ========== =====================================================================================================
 
     A rubric is one annotation per question with the same `submission`.
