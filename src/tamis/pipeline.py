@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import tamis
+from tamis import extend
 from tamis.asked import Asked, asked_by
 from tamis.clean import task as clean_task
 from tamis.corpora import Corpus
@@ -24,11 +25,11 @@ from tamis.corpus.build import Builder, NothingKept
 from tamis.dedup import clusters, sketch, stages
 from tamis.engine import Context, Engine
 from tamis.measuring import PHRASES, Edits, Measuring, packages_of
-from tamis.recipe import Recipe, Source
+from tamis.recipe import Recipe, RecipeError, Source
 from tamis.signals import GROUPS
 from tamis.signals import task as signals_task
 from tamis.signals.extra import ExtraGroup
-from tamis.sources import SourceSpec, Split, plan
+from tamis.sources import OWN, SourceSpec, Split, plan
 from tamis.sources.fingerprint import fingerprint
 from tamis.verdicts import task as verdict_task
 from tamis.verdicts.election import Strength
@@ -152,6 +153,8 @@ class Pipeline:
         with self.work.locked():
             builder = Builder(self.recipe, self.work, self.engine, self.progress)
             self._other_corpora(replace)
+            for line in self._stale_code():
+                self.progress.say(line)
             self._withdraw()
             self.work.update_corpus(self.recipe.name, **self._known())
             documents = self.read()
@@ -199,6 +202,7 @@ class Pipeline:
         for reading in self.readings:
             split = reading.split.as_params()
             where = {key: split.pop(key) for key in ("path", "files")}
+            where["options"] = {key: split["options"].pop(key) for key in ("reader_file",) if key in split["options"]}
             params = {"source": reading.source.name, "split": split, "content": reading.fingerprint, "extract": extract}
             outputs = (f"documents/{reading.name}.parquet", f"losses/{reading.name}.parquet")
             tasks.append(Task(reading.name, outputs, params=params, unkeyed={"where": where}))
@@ -320,6 +324,7 @@ class Pipeline:
                 {"group": extra.to_json(), "folder": extra.folder(self.rules.trims), "columns": _types(extra)}
                 for extra in self.measuring.extras
             ],
+            "code": self._recorded_code(),
             "last": [self.measuring.last_folder(one) for one in self.asked.last],
             "sources": self._sources_key,
             "shard_sources": [reading.source.name for reading in self.readings],
@@ -339,6 +344,36 @@ class Pipeline:
         measured = Stage("signals", signals_task.signals_task, signals_task.VERSION, packages_of(groups))
         digest.update(key_of(measured, Task("signals", (), params=versions)).encode())
         return digest.hexdigest()
+
+    @cached_property
+    def _code(self) -> dict[str, list[Any]]:
+        """Version and hash of the code of every function of the files under `extend`."""
+        return {
+            f"{one.kind} {one.name}": [one.version, one.source]
+            for file in self.recipe.extend
+            for one in extend.load(file)
+        }
+
+    def _recorded_code(self) -> dict[str, list[Any]]:
+        """As `_code`, but a function that kept its version keeps the hash of the code that its output was made by."""
+        before = {
+            name: code
+            for known in self.work.index()["corpora"].values()
+            for name, code in known.get("code", {}).items()
+        }
+        return {
+            name: before[name] if name in before and before[name][0] == code[0] else code
+            for name, code in self._code.items()
+        }
+
+    def _stale_code(self) -> list[str]:
+        """Warnings: functions that are not what they were, under the version that they had."""
+        return [
+            f"warning: the {name} was changed but its version was not: what it made before is kept. Bump its version "
+            "to have it made again."
+            for name, code in sorted(self._recorded_code().items())
+            if code[1] != self._code[name][1]
+        ]
 
     def _withdraw(self) -> None:
         """Drops verdicts that other rules made: if this run ends early, nobody reads them as the verdicts of these."""
@@ -404,14 +439,22 @@ def differing(one: Recipe, other: Recipe) -> str | None:
 
 def read_task(context: Context, params: dict[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
     """`clean.task.documents_task`, told where the split lies: the place is no part of a task's key."""
-    split = {**params["split"], **params.pop("where")}
+    where = params.pop("where")
+    split = {**params["split"], **where, "options": {**params["split"]["options"], **where["options"]}}
     return clean_task.documents_task(context, {**params, "split": split}, inputs, outputs)
 
 
 def source_spec(source: Source, recipe: Recipe) -> SourceSpec:
     options = {k: v for k, v in source.options.model_dump().items() if v is not None}
     options["record_bytes"] = recipe.clean.limits.record_bytes
-    return SourceSpec(source.name, list(source.paths), source.format, options)
+    if source.reader is None:
+        return SourceSpec(source.name, list(source.paths), source.format, options)
+    for file in recipe.extend:
+        for one in extend.load(file):
+            if (one.kind, one.name) == ("source", source.reader):
+                options |= {"reader": one.name, "reader_version": one.version, "reader_file": file}
+                return SourceSpec(source.name, list(source.paths), OWN, options)
+    raise RecipeError([f"sources: {source.name}: no file under `extend` has a source named {source.reader}"])
 
 
 def rules_of(recipe: Recipe, asked: Asked | None = None) -> RuleSet:

@@ -71,6 +71,12 @@ class Source(_Part):
     def paths(self) -> tuple[str, ...]:
         return (self.path,) if isinstance(self.path, str) else self.path
 
+    @model_validator(mode="after")
+    def _one_way(self) -> Source:
+        if self.reader is not None and self.format is not None:
+            raise ValueError("give a format or a reader of your own, not both")
+        return self
+
 
 class Limits(_Part):
     """Limits that decide content; deterministic, never the clock."""

@@ -12,14 +12,16 @@ from tamis.sources import text as text_files
 from tamis.sources.arc import read_arc
 from tamis.sources.jsonl import read_jsonl, start_of_line
 from tamis.sources.opening import opened
+from tamis.sources.own import read_own
 from tamis.sources.parquet import read_parquet
-from tamis.sources.plan import FORMATS, SPLIT_BYTES, infer_format, plan
+from tamis.sources.plan import FORMATS, OWN, SPLIT_BYTES, infer_format, plan
 from tamis.sources.records import RECORD_BYTES, Kind, Loss, Record, SourceError, SourceSpec, Split
 from tamis.sources.streams import stream_of
 from tamis.sources.warc import read_warc
 
 __all__ = [
     "FORMATS",
+    "OWN",
     "RECORD_BYTES",
     "SPLIT_BYTES",
     "Loss",
@@ -47,6 +49,9 @@ def read(split: Split) -> Iterator[Record | Loss]:
 
 
 def _read_file(split: Split, path: str, relative: str, limit: int) -> Iterator[Record | Loss]:
+    if split.format == OWN:
+        yield from read_own(path, relative, limit, split.options)
+        return
     with opened(path, split.options.get("storage")) as file:
         if split.format in ("text", "html"):
             kind, mime = _text_kind(split.format, path)

@@ -16,6 +16,7 @@ from tamis.sources.records import SourceError, SourceSpec, Split
 from tamis.sources.streams import Stored, stream_of
 
 FORMATS = ("warc", "wet", "arc", "jsonl", "parquet", "text", "html")
+OWN = "own"  # read by a function of the user's, whole files; options `reader`, `reader_version`, `reader_file`
 SPLIT_BYTES = 64 << 20
 GROUP_FILES = 1000
 
@@ -43,7 +44,7 @@ def plan(spec: SourceSpec, split_bytes: int = SPLIT_BYTES) -> list[Split]:
     """
     if split_bytes < 1:
         raise SourceError(f"source {spec.name}: split_bytes is {split_bytes}, it must be at least 1")
-    if spec.format is not None and spec.format not in FORMATS:
+    if spec.format is not None and spec.format not in (*FORMATS, OWN):
         raise SourceError(f"source {spec.name}: unknown format {spec.format!r}; known are {', '.join(FORMATS)}")
     splits: list[Split] = []
     small: list[tuple[str, str, str, int]] = []

@@ -1,0 +1,45 @@
+"""Records of a file by the user's own source (`tamis.extend.source`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tamis.extend import find
+from tamis.sources.jsonl import fields
+from tamis.sources.records import Kind, Loss, Record, SourceError
+
+
+def read_own(path: str, relative: str, limit: int, options: Mapping[str, Any]) -> Iterator[Record | Loss]:
+    """Every row that the function yields, in order; `offset` is its number. Raises SourceError where it raises: what
+    stands behind that row is unknown."""
+    name = options["reader"]
+    function = find(options["reader_file"], "source", name).function
+    number = 0
+    rows = iter(function(Path(path)))
+    while True:
+        try:
+            row = next(rows, None)
+        except Exception as error:
+            raise SourceError(
+                f"{path}: the source {name} raised {type(error).__name__} after {number:,} rows: {error}"
+            ) from error
+        if row is None:
+            return
+        yield _record(row, relative, number, limit, options)
+        number += 1
+
+
+def _record(row: Any, relative: str, number: int, limit: int, options: Mapping[str, Any]) -> Record | Loss:
+    if not isinstance(row, Mapping):
+        return Loss(number, "source.no_text", f"row {number}: no dict but {type(row).__name__}")
+    found = fields(row, options)
+    if isinstance(found, str):
+        reason, _, detail = found.partition(" ")
+        return Loss(number, reason, f"row {number}: {detail}")
+    text, url, date, meta = found
+    if len(text) > limit:
+        return Loss(number, "source.too_large", f"row {number}: {len(text):,} bytes of text, more than {limit:,}")
+    kind: Kind = "html" if options.get("kind") == "html" else "text"
+    return Record(f"{relative}#{number}", text, kind, url, date, None, "utf-8", meta, number)
