@@ -19,7 +19,12 @@ TINY = 1e-300  # log of a share that is 0: -690, so that one impossible label de
 
 
 def dawid_skene(
-    counts: Counts, *, strength: float = 0.0, tolerance: float = 1e-9, iterations: int = 2000, start: Floats | None = None
+    counts: Counts,
+    *,
+    strength: float = 0.0,
+    tolerance: float = 1e-9,
+    iterations: int = 2000,
+    start: Floats | None = None,
 ) -> Fit:
     """EM from the soft majority vote until the objective rises by less than `tolerance` of itself.
 

@@ -57,8 +57,7 @@ class Counts:
         often = np.bincount(label, weights=weight, minlength=len(labels.classes))
         class_order = np.lexsort((keys[2], -often))
         item, rater, label = (
-            _inverse(order)[codes]
-            for order, codes in ((item_order, item), (rater_order, rater), (class_order, label))
+            _inverse(order)[codes] for order, codes in ((item_order, item), (rater_order, rater), (class_order, label))
         )
         order = np.argsort((item * len(labels.raters) + rater) * len(labels.classes) + label)
         known = known[item_order]
