@@ -115,7 +115,8 @@ def _last(recipe: Recipe) -> Iterator[ExtraEdits]:
     if recipe.clean.pii:
         from tamis.clean import pii
 
-        yield pii.extra_edits(recipe.clean.pii)
+        with _pointing("clean.pii"):
+            yield pii.extra_edits(recipe.clean.pii)
 
 
 @contextlib.contextmanager

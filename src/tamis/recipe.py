@@ -23,7 +23,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 # Part of a signal's name, so a word of SQL.
 Column = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-PiiKind = Literal["email", "ip", "phone", "iban", "card", "cn_id"]
+PiiKind = Literal["email", "ip", "phone", "iban", "card", "id"]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -91,6 +91,8 @@ class Pii(_Part):
     """Which personal data are masked when the corpus is written."""
 
     mask: tuple[PiiKind, ...] = Field(description="kinds of spans")
+    names: str | None = Field(None, description="a spaCy model (package or folder) that finds persons' names")
+    replace: dict[PiiKind | Literal["name"], str] = Field(default_factory=dict, description="other masks than <EMAIL>")
 
 
 class Clean(_Part):

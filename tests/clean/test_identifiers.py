@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tamis.signals.identifiers import find, luhn
+from tamis.clean.identifiers import find, luhn
 
 FOUND = [
     ("email", "mail Jane.Doe+x@mail.uni-bonn.de, please", "Jane.Doe+x@mail.uni-bonn.de"),
