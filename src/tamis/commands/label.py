@@ -1,0 +1,89 @@
+"""`tamis label`: tasks, labels, and what they are worth. One thin command per verb; rooms do the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tamis.commands import label_aggregate, label_serve
+from tamis.commands.shared import Json, errors, show
+
+app = typer.Typer(
+    name="label",
+    help="People and models judge data: tasks, labels, agreement, aggregation, and labels as signals.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+for _verbs in (label_serve.VERBS, label_aggregate.VERBS):
+    for _name, _verb in _verbs.items():
+        app.command(_name)(_verb)
+
+Resamples = Annotated[int, typer.Option(min=0, help="Resamples of the examples for the intervals; 0 for none.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides what is drawn at random.")]
+
+
+@app.command()
+def agreement(
+    file: Annotated[Path, typer.Argument(help="CSV, JSONL or Parquet: example, rater, label, and perhaps `at`.")],
+    level: Annotated[str, typer.Option(help="nominal, ordinal, interval or ratio: which differences are large.")] = (
+        "nominal"
+    ),
+    order: Annotated[
+        str | None, typer.Option(help="For ordinal words: the labels from low to high, by commas.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="Of Cohen's kappa: none, linear or quadratic.")] = "none",
+    raters: Annotated[bool, typer.Option("--raters", help="Also each rater against the others.")] = False,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Also Cohen's kappa of every two raters.")] = False,
+    over: Annotated[str | None, typer.Option(help="Also over time, by hour, day, week or month (needs `at`).")] = None,
+    resamples: Resamples = 1000,
+    seed: Seed = 17,
+    json_: Json = False,
+) -> None:
+    """How far raters agree beyond chance: Krippendorff's alpha, Gwet's AC1, Fleiss' and Cohen's kappa, with intervals.
+
+    Example: `tamis label agreement labels.csv --level ordinal --raters`
+    """
+    from tamis.people import agreement_report
+
+    with errors():
+        found = agreement_report.report(
+            file,
+            level,
+            order=order.split(",") if order else None,
+            weights=weights,
+            raters=raters,
+            pairs=pairs,
+            over=over,
+            resamples=resamples,
+            seed=seed,
+        )
+        show(found.to_json()) if json_ else typer.echo(found.render())
+
+
+@app.command()
+def plan(
+    examples: Annotated[int, typer.Option(min=1, help="How many examples.")] = 500,
+    accuracy: Annotated[float, typer.Option(help="How often a rater is right, from 0 to 1.")] = 0.75,
+    target: Annotated[float, typer.Option(help="The posterior at which an example is done.")] = 0.95,
+    classes: Annotated[int, typer.Option(min=2, help="How many labels there are to choose from.")] = 2,
+    spread: Annotated[float, typer.Option(min=0, help="Standard deviation of accuracy between raters.")] = 0.0,
+    most: Annotated[int, typer.Option(min=1, help="The most labels of one example.")] = 25,
+    least: Annotated[int, typer.Option(min=1, help="The fewest.")] = 1,
+    budget: Annotated[int | None, typer.Option(min=1, help="The most labels in all.")] = None,
+    cost: Annotated[float | None, typer.Option(min=0, help="Of one label, in any currency.")] = None,
+    projects: Annotated[int, typer.Option(min=1, help="Projects to simulate.")] = 200,
+    seed: Seed = 17,
+    json_: Json = False,
+) -> None:
+    """Simulates a labelling project before anybody is asked: labels, accuracy and cost of adaptive and fixed overlap.
+
+    Example: `tamis label plan --examples 500 --accuracy .75 --target .95 --classes 4 --most 6`
+    """
+    from tamis.people import planning
+
+    with errors():
+        settings = planning.Settings(examples, accuracy, target, classes, spread, most, least, budget, cost)
+        found = planning.plan(settings, projects=projects, seed=seed)
+        show(found.to_json()) if json_ else typer.echo(planning.describe(found))
