@@ -147,7 +147,14 @@ def least_words(size: int) -> int:
     return max(2, -(-3 * size // 5))
 
 
-def make(items: pa.Table, size: int = 13, form: str = "script", common: pa.Table | None = None) -> Index:
+def make(
+    items: pa.Table,
+    size: int = 13,
+    form: str = "script",
+    common: pa.Table | None = None,
+    *,
+    most_items: int = MOST_ITEMS,
+) -> Index:
     """The index of ITEMS; `common`: COMMON counts of a sample of the corpus."""
     texts = items.column("text").combine_chunks()
     split = pc.split_pattern(texts, " ")
@@ -176,7 +183,7 @@ def make(items: pa.Table, size: int = 13, form: str = "script", common: pa.Table
         pair = pair[np.concatenate([[True], pair[1:] != pair[:-1]])]  # an n-gram twice in an item counts once
     posted, post_gram = (pair % count).astype(np.int32), pair // count
     holders = np.bincount(post_gram, minlength=len(grams))
-    useful = holders <= MOST_ITEMS
+    useful = holders <= most_items
     weight = np.where(useful, 1.0 / np.maximum(holders, 1), 0.0)[number]
     phrase = np.zeros(len(grams), np.bool_)
     if common is not None and common.num_rows and len(places):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 
 from tamis.clean.edits import apply_edits
 from tamis.decontaminate import items
-from tamis.decontaminate.index import COMMON, Index, load
+from tamis.decontaminate.index import COMMON, Index, load, make
 from tamis.decontaminate.search import candidates, normals, seeds
 from tamis.documents import read_batches, read_table, write_table
 from tamis.engine import Context, Engine
@@ -86,13 +87,13 @@ def settings_of(settings: Decontaminate) -> tuple[dict[str, Any], dict[str, str]
 def prepare(asking: Asking, given: Given) -> dict[str, File]:
     """The files `items` and `common`, made where they are not. Raises TaskFailed (with BadSet's message)."""
     asked = {key: asking.params[key] for key in ("sets", "files", "ngram", "words")}
-    digest = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=4).hexdigest()
-    home = f"decontaminate/{digest}"
+    outputs = prepared(asked)
+    home = str(Path(outputs["items"]).parent)
     files = tuple(
         File(asking.paths[f"file{n}"], Path(asking.paths[f"file{n}"]).stat().st_size, content)
         for n, content in enumerate(asked["files"])
     )
-    task = Task("items", (f"{home}/items.parquet",), files, {"sets": asked["sets"], "words": asked["words"]})
+    task = Task("items", (outputs["items"],), files, {"sets": asked["sets"], "words": asked["words"]})
     stage = Stage(f"{home}/items", items.items_task, items.VERSION)
     (made,) = given.work.map(given.engine, stage, [task], given.progress)
 
@@ -107,20 +108,37 @@ def prepare(asking: Asking, given: Given) -> dict[str, File]:
     ]
     sampled = given.work.map(given.engine, sample, tasks, given.progress)
     stage = Stage(f"{home}/common", common_task, COMMON_VERSION)
-    summing = Task("common", (f"{home}/common.parquet",), tuple(m.files[0] for m in sampled))
+    summing = Task("common", (outputs["common"],), tuple(m.files[0] for m in sampled))
     (common,) = given.work.map(given.engine, stage, [summing], given.progress)
     return {"items": made.files[0], "common": common.files[0]}
 
 
 def load_index(params: Mapping[str, Any], paths: Mapping[str, str]) -> Index:
-    """The index of prepared files, kept in the process while they stay as they are."""
+    """The index of prepared files, kept in the process while they stay as they are; where they were not prepared (a
+    receipt of one document), of the evaluation sets themselves, in which case no common phrase is known."""
     if "items" not in paths:
-        raise ValueError("the evaluation items of this workspace were not prepared: run the recipe again")
-    common = paths.get("common")
-    stamps = [
-        (Path(p).stat().st_size, Path(p).stat().st_mtime_ns) for p in (paths["items"], *([common] if common else []))
+        return _from_sets(json.dumps(params, sort_keys=True), tuple(sorted(paths.items())))
+    names = [paths[name] for name in ("items", "common") if name in paths]
+    stamps = [(Path(name).stat().st_size, Path(name).stat().st_mtime_ns) for name in names]
+    return load(paths["items"], params["ngram"], params["words"], paths.get("common"), str(stamps))
+
+
+@lru_cache(maxsize=1)
+def _from_sets(params: str, paths: tuple[tuple[str, str], ...]) -> Index:
+    asked, files = json.loads(params), dict(paths)
+    cache: dict[Path, pa.Table] = {}
+    sets = [
+        (one["name"], items.read_set(one, [Path(files[f"file{n}"]) for n in one["files"]], cache))
+        for one in asked["sets"]
     ]
-    return load(paths["items"], params["ngram"], params["words"], common, str(stamps))
+    return make(items.distinct_items(sets, asked["words"]), asked["ngram"], asked["words"])
+
+
+def prepared(params: Mapping[str, Any]) -> dict[str, str]:
+    """Where in a workspace the files of `prepare` lie."""
+    asked = {key: params[key] for key in ("sets", "files", "ngram", "words")}
+    home = f"decontaminate/{hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=4).hexdigest()}"
+    return {"items": f"{home}/items.parquet", "common": f"{home}/common.parquet"}
 
 
 def sample_task(
