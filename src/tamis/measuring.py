@@ -155,7 +155,7 @@ class Measuring:
         self, documents: Sequence[Manifest], edits: Sequence[Edits], signals: Sequence[Mapping[str, File]]
     ) -> list[dict[str, File]]:
         """The signals with the recipe's own added, one stage per group."""
-        signals = [dict(known) for known in signals]
+        measured = [dict(known) for known in signals]
         for extra in self.extras:
             prepared = self._prepared(extra, documents, edits)
             folder = extra.folder(self.rules.trims)
@@ -163,19 +163,28 @@ class Measuring:
             stage = Stage(f"signals/{folder}", extra_signals.extra_task, extra_signals.VERSION, group.packages)
             states = ["clean", *self.rules.trims] if group.reads == "final" else ["clean"]
             tasks = []
-            for shard, edited in zip(documents, edits, strict=True):
+            named = sorted(prepared)
+            first = 1 + len(states)
+            for shard, edited, known in zip(documents, edits, measured, strict=True):
                 params = {
                     "extra": _without_paths(extra),
                     "version": group.version,
-                    "edits": {name: number + 1 for number, name in enumerate(states)},
-                    "prepared": {name: 1 + len(states) + i for i, name in enumerate(sorted(prepared))},
+                    "edits": {name: 1 + i for i, name in enumerate(states)},
+                    "prepared": {name: first + i for i, name in enumerate(named)},
+                    "after": {name: first + len(named) + i for i, name in enumerate(group.after)},
                 }
-                inputs = (shard.files[0], *edited.final[: len(states)], *(prepared[name] for name in sorted(prepared)))
+                inputs = (
+                    shard.files[0],
+                    *edited.final[: len(states)],
+                    *(prepared[name] for name in named),
+                    *(known[name] for name in group.after),
+                )
                 outputs = (f"signals/{folder}/{shard.task}.parquet",)
                 tasks.append(Task(shard.task, outputs, inputs, params, {"paths": dict(extra.paths)}))
-            for known, manifest in zip(signals, self.work.map(self.engine, stage, tasks, self.progress), strict=True):
+            found = self.work.map(self.engine, stage, tasks, self.progress)
+            for known, manifest in zip(measured, found, strict=True):
                 known[extra.name] = manifest.files[0]
-        return signals
+        return measured
 
     @property
     def _lines_groups(self) -> list[str]:

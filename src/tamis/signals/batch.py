@@ -30,7 +30,7 @@ class Batch:
     `documents` has at least the columns `text` and `url` of `documents.DOCUMENTS`. `edits` maps the edit groups to
     arrays of `documents.EDIT` lists with one row per document, as spans of the extracted text: `clean` makes the
     clean text, the others (line filters) the final text on top of it. `wants` names, per state, the kernels'
-    analyses that the groups of a run need.
+    analyses that the groups of a run need. `signals`: columns of groups measured before, a table per group.
     """
 
     def __init__(
@@ -38,10 +38,12 @@ class Batch:
         documents: pa.RecordBatch,
         edits: Mapping[str, pa.ListArray] | None = None,
         wants: Mapping[str, frozenset[str]] | None = None,
+        signals: Mapping[str, pa.Table] | None = None,
     ) -> None:
         self.documents = documents
         self.edits = dict(edits or {})
         self.wants = wants or {}
+        self.signals = dict(signals or {})
         for name, rows in self.edits.items():
             if len(rows) != documents.num_rows:
                 raise ValueError(f"{len(rows)} rows of edits {name!r} for {documents.num_rows} documents")
@@ -53,7 +55,8 @@ class Batch:
     def slice(self, start: int, stop: int) -> Batch:
         """Rows start..stop as a batch of its own (zero copy; nothing that was computed is carried over)."""
         edits = {name: rows.slice(start, stop - start) for name, rows in self.edits.items()}
-        return Batch(self.documents.slice(start, stop - start), edits, self.wants)
+        signals = {name: rows.slice(start, stop - start) for name, rows in self.signals.items()}
+        return Batch(self.documents.slice(start, stop - start), edits, self.wants, signals)
 
     @cached_property
     def valid(self) -> npt.NDArray[np.bool_]:

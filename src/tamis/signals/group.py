@@ -40,7 +40,8 @@ class SignalGroup:
     `compute` gives one array per column with one row per document of the batch. Rows without text are made null
     by the caller for every group that reads text; a group with `reads="document"` decides that by itself.
     `analyses` names what the group needs of `kernels.analyse` on the state that it reads.
-    An `optional` group is measured only where a rule reads it or the recipe names it in `signals.groups`.
+    `after` names groups of the registry whose columns the group reads as `batch.signals[GROUP]`; only for groups that
+    a recipe asks for. An `optional` group is measured only where a rule reads it or the recipe names it in `signals.groups`.
     `version` is bumped by hand, with the reason in a comment, whenever a value changes.
     """
 
@@ -53,6 +54,7 @@ class SignalGroup:
     description: str = ""
     analyses: tuple[str, ...] = ()
     optional: bool = False
+    after: tuple[str, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tamis.documents import BATCH_BYTES, ParquetShard, open_shard, read_batches
+from tamis.documents import BATCH_BYTES, ParquetShard, open_shard, read_batches, read_table
 from tamis.quarantine import guarded
 from tamis.signals import GROUPS
 from tamis.signals.batch import Batch
@@ -66,8 +66,12 @@ def measure_shard(
     states: Mapping[str, int],
     inputs: Sequence[Path],
     outputs: Sequence[Path],
+    beside: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """What `signals_task` does, for groups of the registry (by name) and others (by what makes them)."""
+    """What `signals_task` does, for groups of the registry (by name) and others (by what makes them).
+
+    `beside`: index in `inputs` of the signal files that the groups want to read, by group; they are held in memory.
+    """
     groups = [_group(one) for one in wanted]
     if len(groups) != len(outputs):
         raise ValueError(f"{len(groups)} groups but {len(outputs)} output files")
@@ -76,12 +80,13 @@ def measure_shard(
         state: frozenset(a for g in groups if g.reads == state for a in g.analyses)
         for state in ("extracted", "clean", "final")
     }
+    signals = {name: read_table(inputs[index]) for name, index in sorted((beside or {}).items())}
     failures: Failures = {}
     sums: Counter[str] = Counter()
     rows = 0
     with ExitStack() as stack:
         writers = [stack.enter_context(ParquetShard(p, g.schema)) for p, g in zip(outputs, groups, strict=True)]
-        for batch in _batches(Path(inputs[0]), edits, wants):
+        for batch in _batches(Path(inputs[0]), edits, wants, signals):
             numbers = range(rows, rows + len(batch))
             for start, stop, made in guarded(context, numbers, batch.slice, _measured, wanted, options, failures):
                 if made is None:
@@ -191,7 +196,9 @@ def _add(sums: Counter[str], group: SignalGroup, batch: pa.RecordBatch) -> None:
             sums[f"{group.name}.{column.name}"] += pc.sum(batch.column(column.name)).as_py() or 0
 
 
-def _batches(documents: Path, edits: Mapping[str, Path], wants: Mapping[str, frozenset[str]]) -> Iterator[Batch]:
+def _batches(
+    documents: Path, edits: Mapping[str, Path], wants: Mapping[str, frozenset[str]], signals: Mapping[str, pa.Table]
+) -> Iterator[Batch]:
     """Batches of about 4 MB of text with the same rows of every edits file."""
     with ExitStack() as stack:
         files = {name: stack.enter_context(open_shard(path)) for name, path in edits.items()}
@@ -202,8 +209,11 @@ def _batches(documents: Path, edits: Mapping[str, Path], wants: Mapping[str, fro
                     f"{edits[name]} has {file.metadata.num_rows} rows, {documents} {total}: edits of another shard?"
                 )
     readers = {name: _Rows(path) for name, path in edits.items()}
+    at = 0
     for batch in read_batches(documents, ["id", "source", "url", "text"], batch_bytes=BATCH_BYTES):
-        yield Batch(batch, {name: rows.take(batch.num_rows) for name, rows in readers.items()}, wants)
+        beside = {name: table.slice(at, batch.num_rows) for name, table in signals.items()}
+        yield Batch(batch, {name: rows.take(batch.num_rows) for name, rows in readers.items()}, wants, beside)
+        at += batch.num_rows
 
 
 class _Rows:
