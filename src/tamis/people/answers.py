@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -138,7 +139,7 @@ def changes(old: str, new: str) -> list[list[Any]]:
 
 
 def _label(question: Asked, value: Any) -> str:
-    names = [label.name for label in question.labels]
+    names = [str(label.name) for label in question.labels]
     if not isinstance(value, str) or value not in names:
         raise BadAnswer(f"choose one of {', '.join(names)}, not {_shown(value)}")
     return value
@@ -182,7 +183,7 @@ def _spans(question: Asked, value: Any, text: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or len(value) > SPANS:
         raise BadAnswer(f"give a list of at most {SPANS:,} spans, not {_shown(value)}")
     names = {label.name for label in question.labels}
-    spans = []
+    spans: list[dict[str, Any]] = []
     for item in value:
         given: dict[str, Any] = item if isinstance(item, dict) else {}
         start, end, label = given.get("start"), given.get("end"), given.get("label")
@@ -192,7 +193,7 @@ def _spans(question: Asked, value: Any, text: str) -> list[dict[str, Any]]:
             raise BadAnswer(f"a span's label is one of {', '.join(sorted(names))}, not {_shown(label)}")
         spans.append({"start": start, "end": end, "label": label})
     spans.sort(key=lambda span: (span["start"], span["end"], span["label"]))
-    for one, two in zip(spans, spans[1:], strict=False):
+    for one, two in itertools.pairwise(spans):
         if one == two:
             raise BadAnswer(f"the span from {one['start']} to {one['end']} is there twice")
         if two["start"] < one["end"] and not question.overlapping:

@@ -1,0 +1,153 @@
+"""The pay ledger: what each rater has earned, by piece and by bonus, and what that comes to an hour.
+
+Pure arithmetic over one `Work` per rater; the store gathers those. Money is counted in millionths of the currency and
+rounded once, at the end. Under the descriptive paradigm nobody is scored, so a task cannot have a bonus rule there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+
+from tamis.people.task import Pay
+
+MILLION = 1_000_000
+# What an answer without a measured time is taken to have cost: nothing is invented, the rater's own median is used.
+WILSON_Z = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one rater has done. paid: answers that count for pay (labels, gold, repeats, surplus, outdated; not those
+    taken back). micro: their piece rates, in millionths. seconds: measured active times, one per answer that has one."""
+
+    rater: str
+    name: str
+    paid: int
+    micro: int
+    seconds: tuple[float, ...]
+    gold_right: int
+    gold_wrong: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One rater's line. hours: median active seconds times paid answers, which one forgotten open page cannot move;
+    active_hours: the sum as measured. hourly: pay and bonus over `hours`; None where no time was measured."""
+
+    rater: str
+    name: str
+    answers: int
+    median_seconds: float | None
+    hours: float | None
+    active_hours: float
+    piece_pay: float
+    gold: int
+    gold_accuracy: float | None
+    gold_low: float | None
+    bonus: float
+    total: float
+    hourly: float | None
+    currency: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All lines, in the order of pseudonyms. hourly: what the task wants an hour to come to, if it says so."""
+
+    lines: tuple[Line, ...]
+    currency: str
+    hourly: float | None
+
+    @property
+    def total(self) -> float:
+        return round(sum(line.total for line in self.lines), 2)
+
+    @property
+    def below(self) -> tuple[Line, ...]:
+        """Raters whose hour comes to less than the task wants: the piece rate is too low for the work."""
+        wanted = self.hourly
+        if wanted is None:
+            return ()
+        return tuple(line for line in self.lines if line.hourly is not None and line.hourly < wanted)
+
+    @property
+    def fair_piece(self) -> float | None:
+        """The piece rate at which the median rater's hour comes to what the task wants; None without `pay.hourly`."""
+        medians = sorted(line.median_seconds for line in self.lines if line.median_seconds)
+        if self.hourly is None or not medians:
+            return None
+        return round(self.hourly * median(medians) / 3600, 4)
+
+    def to_csv(self) -> str:
+        """Comma-separated, with a header; empty where undefined. A cell that a spreadsheet would run as a formula
+        begins with an apostrophe."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Line)])
+        for line in self.lines:
+            writer.writerow(["" if cell is None else _inert(cell) for cell in astuple(line)])
+        return out.getvalue()
+
+
+def ledger(work: Iterable[Work], pay: Pay | None) -> Ledger:
+    """The ledger of some raters' work.
+
+    >>> pay = Pay(piece=0.10, currency="EUR", bonus={"accuracy": 0.8, "least": 20, "share": 0.25})
+    >>> [line] = ledger([Work("r-1", "Ada", 300, 30_000_000, (20.0,) * 300, 29, 1)], pay).lines
+    >>> line.piece_pay, line.bonus, line.hourly
+    (30.0, 7.5, 22.5)
+    """
+    currency = pay.currency if pay else ""
+    lines = tuple(_line(one, pay) for one in sorted(work, key=lambda one: one.rater))
+    return Ledger(lines, currency, pay.hourly if pay else None)
+
+
+def _line(work: Work, pay: Pay | None) -> Line:
+    middle = median(sorted(work.seconds)) if work.seconds else None
+    gold = work.gold_right + work.gold_wrong
+    low = wilson(work.gold_right, gold)[0] if gold else None
+    earned = 0.0
+    rule = pay.bonus if pay else None
+    if rule and low is not None and gold >= rule.least and low >= rule.accuracy:
+        earned = work.micro * rule.share
+    piece, extra = round(work.micro / MILLION, 2), round(earned / MILLION, 2)
+    hours = middle * work.paid / 3600 if middle is not None else None
+    total = round((work.micro + earned) / MILLION, 2)
+    return Line(
+        work.rater,
+        work.name,
+        work.paid,
+        middle,
+        None if hours is None else round(hours, 4),
+        round(sum(work.seconds) / 3600, 4),
+        piece,
+        gold,
+        round(work.gold_right / gold, 4) if gold else None,
+        None if low is None else round(low, 4),
+        extra,
+        total,
+        round((work.micro + earned) / MILLION / hours, 2) if hours else None,
+        pay.currency if pay else "",
+    )
+
+
+def median(ordered: list[float]) -> float:
+    """Of numbers in order, at least one."""
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def wilson(right: int, n: int, z: float = WILSON_Z) -> tuple[float, float]:
+    """Wilson's interval of a share, in [0, 1]; n at least 1. Wilson 1927."""
+    share = right / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _inert(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

@@ -1,0 +1,47 @@
+"""The labels' database: raters, the queue, the journal. `Store.open(database, task)`."""
+
+from tamis.people.store.rows import (
+    Answer,
+    Assignment,
+    Dispute,
+    Done,
+    Entry,
+    Feedback,
+    Final,
+    Guideline,
+    Head,
+    Invitation,
+    Mine,
+    Progress,
+    Rater,
+    RaterRow,
+    Skip,
+    Stale,
+    StoreError,
+    Submitted,
+    Verdict,
+)
+from tamis.people.store.store import Store
+
+__all__ = [
+    "Answer",
+    "Assignment",
+    "Dispute",
+    "Done",
+    "Entry",
+    "Feedback",
+    "Final",
+    "Guideline",
+    "Head",
+    "Invitation",
+    "Mine",
+    "Progress",
+    "Rater",
+    "RaterRow",
+    "Skip",
+    "Stale",
+    "Store",
+    "StoreError",
+    "Submitted",
+    "Verdict",
+]
