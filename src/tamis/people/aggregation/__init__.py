@@ -100,7 +100,7 @@ _FITS: Mapping[str, Callable[..., Fit]] = {
 
 def _rough(method: Callable[..., Fit]) -> heldout.Method:
     """A fit that is good enough for a comparison."""
-    return partial(method, tolerance=1e-6, iterations=100)
+    return partial(method, tolerance=1e-6, iterations=60)
 
 
 def _auto(labels: Labels, counts: Counts) -> Aggregated:
@@ -114,7 +114,8 @@ def _auto(labels: Labels, counts: Counts) -> Aggregated:
         "mace-em": ("mace-em", mace_em),
         "mace-vb": ("mace-vb", mace_vb),
     }
-    rough: dict[str, heldout.Method] = {"majority": majority, "mace-em": mace_em, "mace-vb": mace_vb}
+    rough: dict[str, heldout.Method] = {"majority": majority, "mace-em": partial(mace_em, restarts=5)}
+    rough["mace-vb"] = partial(mace_vb, restarts=5)
     rough |= {name: _rough(fit) for name, (_, fit) in final.items() if name not in rough}  # type: ignore[arg-type]
     for strength in STRENGTHS:
         fit = partial(dawid_skene, strength=strength)

@@ -36,17 +36,17 @@ def dawid_skene(
     """
     shared = counts.shared
     posterior = counts.shares() if start is None else start
-    pool, held = _pool(counts, counts.by_pair @ (posterior * shared[:, None])), strength == 0
+    pool, held = _pool(counts, counts.teaching @ posterior), strength == 0
     trace: list[float] = []
     status = Status.NOT_CONVERGED
     for iteration in range(iterations):
-        mass = counts.by_pair @ (posterior * shared[:, None])  # (P, K)
+        mass = counts.teaching @ posterior  # (P, K)
         fresh = pool if held and strength else _pool(counts, mass)
         if strength and not held:
             held = bool(np.abs(fresh - pool).max() < 1e-4) or iteration >= 99
         pool = fresh
         shares = confusion(counts, mass, pool, strength)
-        prior = _frequency(posterior, shared)
+        prior = counts.frequency(posterior)
         posterior, evidence = counts.normalise(np.log(np.maximum(prior, TINY)) + counts.by_item @ _log(shares))
         likelihood = float(evidence[shared].sum())
         if not held:
@@ -90,11 +90,6 @@ def _pool(counts: Counts, mass: Floats) -> Floats:
     total = pooled.sum(axis=0)
     shares: Floats = np.divide(pooled, total, out=np.full(pooled.shape, 1 / counts.classes), where=total > 0)
     return shares
-
-
-def _frequency(posterior: Floats, shared: Floats | np.ndarray) -> Floats:
-    frequency: Floats = posterior[shared].mean(axis=0)
-    return frequency
 
 
 def _log(shares: Floats) -> Floats:

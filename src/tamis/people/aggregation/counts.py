@@ -131,14 +131,30 @@ class Counts:
     @cached_property
     def by_item(self) -> Any:
         """(I, P) sparse: how often an item got a label from a rater."""
-        starts = np.searchsorted(self.item, np.arange(self.items + 1))
         shape = (self.items, len(self.pair_rater))
-        return sparse.csr_array((self.weight, self.pair.astype(np.int32), starts.astype(np.int32)), shape=shape)
+        return sparse.csr_array((self.weight, self.pair.astype(np.int32), _starts(self.item, self.items)), shape=shape)
 
     @cached_property
-    def by_pair(self) -> Any:
-        """(P, I) sparse: the transpose."""
-        return self.by_item.T.tocsr()
+    def teaching(self) -> Any:
+        """(P, I) sparse: the transpose of `by_item`, without the items that teach nothing about their raters."""
+        keep = self.shared[self.item]
+        shape = (len(self.pair_rater), self.items)
+        return sparse.csc_array(
+            (self.weight[keep], self.pair[keep].astype(np.int32), _starts(self.item[keep], self.items)), shape=shape
+        ).tocsr()
+
+    @cached_property
+    def teaching_cells(self) -> Any:
+        """(P, I * K) sparse: as `teaching`, with the label's own class apart."""
+        keep = self.shared[self.item]
+        shape = (len(self.pair_rater), self.votes.size)
+        return sparse.coo_array((self.weight[keep], (self.pair[keep], self.cell[keep])), shape=shape).tocsr()
+
+    def frequency(self, posterior: Floats) -> Floats:
+        """(K,) the mean posterior of the items that teach."""
+        shared = self.shared.astype(np.float64)
+        frequency: Floats = shared @ posterior / shared.sum()
+        return frequency
 
     @cached_property
     def of_rater(self) -> Any:
@@ -221,6 +237,10 @@ def _distinct(labels: Labels) -> tuple[Ints, Ints, Ints, Floats]:
     weight = np.diff(np.append(starts, len(labels))).astype(np.float64)
     item, rater, label = (column[starts].astype(np.int64) for column in columns)
     return item, rater, label, weight
+
+
+def _starts(item: Ints, items: int) -> NDArray[np.int32]:
+    return np.searchsorted(item, np.arange(items + 1)).astype(np.int32)
 
 
 def _inverse(order: Ints) -> Ints:

@@ -105,7 +105,7 @@ def _temper(posterior: Floats, temperature: float) -> Floats:
 
 def _predict(rest: Counts, test: Counts, posterior: Floats, strength: float) -> Floats:
     """(M,) the probability of each label of `test`."""
-    mass = rest.by_pair @ (posterior * rest.shared[:, None])  # (P, K)
+    mass = rest.teaching @ posterior  # (P, K)
     pool = rest.of_label @ mass + 0.5 / rest.classes
     pool /= pool.sum(axis=0)
     size = rest.of_rater @ mass  # (W, K)

@@ -132,14 +132,11 @@ def _run(
 ) -> Fit:
     """`iterations` steps of all S starts; what the best of them came to."""
     shared = counts.shared
-    teaches = counts.by_cell.T.tocsr()  # (P, I * K), without the items on which a rater is alone
-    given = teaches @ np.repeat(shared, counts.classes).astype(np.float64)
-    mask = None if shared.all() else np.repeat(shared, counts.classes)[:, None]
+    given = counts.teaching_cells.sum(axis=1)  # (P,)
     traces: list[Floats] = []
     posterior, evidence = _expect(counts, state)
     for _ in range(iterations):
-        seen = posterior.reshape(counts.votes.size, -1)
-        cover = teaches @ (seen if mask is None else seen * mask)  # (P, S) posterior of the pair's own label
+        cover = counts.teaching_cells @ posterior.reshape(counts.votes.size, -1)  # (P, S) posterior of the pair's own label
         know = state.know[counts.pair_rater]
         knew = cover * know / (state.guess[counts.pair_rater] * state.strategy + know)
         pairs = np.maximum(given[:, None] - knew, 0)
