@@ -1,0 +1,1 @@
+"""The labelling server's pages: FastAPI, pages made on the server, one process."""
