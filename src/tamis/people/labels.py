@@ -9,10 +9,9 @@ streamed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +89,14 @@ class Labels:
 
     def compact(self) -> Labels:
         """The same without names that no label uses."""
-        columns, names = [], []
+        columns: list[Codes] = []
+        names: list[tuple[str, ...]] = []
         for codes, old in zip(self._columns, (self.examples, self.raters, self.classes), strict=True):
             used, inverse = np.unique(codes, return_inverse=True)
             columns.append(inverse.astype(np.int32))
             names.append(tuple(old[code] for code in used.tolist()))
-        return Labels(*columns, *names, self.unlabelled, self.ignored)
+        (example, rater, label), (examples, raters, classes) = columns, names
+        return Labels(example, rater, label, examples, raters, classes, self.unlabelled, self.ignored)
 
     def and_rater(self, name: str, labels: Mapping[str, str]) -> Labels:
         """These labels and those of one more rater (a model, say) on the examples that are here; others are left out.
@@ -162,45 +163,49 @@ Opened = tuple[tuple[str, ...], tuple[str, ...], Iterator[dict[str, pa.Array]]]
 
 def _open(path: Path, columns: Mapping[str, tuple[str, ...]]) -> Opened:
     """The wanted columns' names, the ignored ones, and batches of trimmed strings (null where missing)."""
+    wanted = {name for names in columns.values() for name in names}
+    header, batches = open_table(path, lambda name: name in wanted, _wanted(columns))
+    found = _match(path, header, columns)
+    ignored = tuple(name for name in header if name not in found.values())
+    return tuple(columns), ignored, _strings(path, batches, found)
+
+
+def open_table(path: Path, reads: Callable[[str], bool], expected: str) -> tuple[list[str], Iterable[pa.RecordBatch]]:
+    """Names and batches of a CSV, JSONL or Parquet file; of Parquet only columns whose plain name `reads` wants.
+    `expected` says in errors what columns the file should have. Raises NotLabels where it cannot be read."""
     kind = _kind(path)
-    if not path.exists():
+    if not path.is_file():
         raise NotLabels(f"{path}: there is no such file")
     if path.stat().st_size == 0:
-        raise NotLabels(f"{path} is empty: its first line must name the columns {_wanted(columns)}")
+        raise NotLabels(f"{path} is empty: its first line must name the columns {expected}")
     try:
-        header, batches = _OPENERS[kind](path)
-        found = _match(path, header, columns)
-        ignored = tuple(name for name in header if name not in found.values())
-        return tuple(columns), ignored, _strings(path, batches, found)
+        if kind == "csv":
+            return _csv(path)
+        return _jsonl(path) if kind == "jsonl" else _parquet(path, reads)
     except pa.ArrowInvalid as error:
         raise NotLabels(f"{path} cannot be read as {kind}: {error}") from None
 
 
 def _csv(path: Path) -> tuple[list[str], Iterable[pa.RecordBatch]]:
+    import csv
     import gzip
 
-    import pyarrow.csv as csv
+    import pyarrow.csv as pc_csv
 
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     with opener(path, "rb") as file:
         first = file.readline().decode("utf-8-sig", "replace")
     separator = "\t" if "\t" in first and "," not in first else ","
     # Nothing is a null and everything is a string here: "NA" may be a class, and 007 is not 7.
-    names = next(iter(_read_csv_line(first, separator)), [])
-    convert = csv.ConvertOptions(column_types={name: pa.large_string() for name in names}, strings_can_be_null=False)
-    reader = csv.open_csv(
+    names = next(csv.reader([first], delimiter=separator), [])
+    types = {name: pa.large_string() for name in names}
+    reader = pc_csv.open_csv(
         path,
-        read_options=csv.ReadOptions(block_size=1 << 24, use_threads=False),
-        parse_options=csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-        convert_options=convert,
+        read_options=pc_csv.ReadOptions(block_size=1 << 24, use_threads=False),
+        parse_options=pc_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=pc_csv.ConvertOptions(column_types=types, strings_can_be_null=False),
     )
     return reader.schema.names, reader
-
-
-def _read_csv_line(line: str, separator: str) -> Iterable[list[str]]:
-    import csv
-
-    return csv.reader([line], delimiter=separator)
 
 
 def _jsonl(path: Path) -> tuple[list[str], Iterable[pa.RecordBatch]]:
@@ -210,19 +215,16 @@ def _jsonl(path: Path) -> tuple[list[str], Iterable[pa.RecordBatch]]:
     return table.schema.names, table.to_batches()
 
 
-def _parquet(path: Path) -> tuple[list[str], Iterable[pa.RecordBatch]]:
+def _parquet(path: Path, reads: Callable[[str], bool]) -> tuple[list[str], Iterable[pa.RecordBatch]]:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(path, page_checksum_verification=True)
     header = file.schema_arrow.names
-    known = {name for names in chain(COLUMNS.values(), TRUTH.values()) for name in names}
-    return header, file.iter_batches(columns=[name for name in header if _plain(name) in known])
+    return header, file.iter_batches(columns=[name for name in header if reads(plain(name))])
 
 
-_OPENERS = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}
-
-
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A column's name as it is compared: without blanks and byte order mark, in small letters."""
     return name.strip().lstrip("\ufeff").lower()
 
 
@@ -233,9 +235,9 @@ def _wanted(columns: Mapping[str, tuple[str, ...]]) -> str:
 def _match(path: Path, header: Sequence[str], columns: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     found = {}
     for column, names in columns.items():
-        matches = [name for name in header if _plain(name) in names]
+        matches = [name for name in header if plain(name) in names]
         if column == "truth" and len(matches) > 1:  # a file of answers may carry the labels' column too
-            matches = sorted(matches, key=lambda name: names.index(_plain(name)))[:1]
+            matches = sorted(matches, key=lambda name: names.index(plain(name)))[:1]
         if len(matches) != 1:
             what = f"two columns for the {column}: {', '.join(matches)}" if matches else f"no column for the {column}"
             raise NotLabels(

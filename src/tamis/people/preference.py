@@ -66,7 +66,9 @@ class Comparisons:
             raise NotLabels("there are no comparisons")
         names, people = sorted({*left, *right}), sorted(set(who))
         code, person = ({name: number for number, name in enumerate(all_)} for all_ in (names, people))
-        rows = sorted((code[a], code[b], CHOICES[c], person[w]) for a, b, c, w in zip(left, right, chosen, who, strict=True))
+        rows = sorted(
+            (code[a], code[b], CHOICES[c], person[w]) for a, b, c, w in zip(left, right, chosen, who, strict=True)
+        )
         if any(a == b for a, b, *_ in rows):
             raise NotLabels("something is compared with itself")
         first, second, outcome, rater = (np.array(column) for column in zip(*rows, strict=True))
@@ -160,8 +162,9 @@ def bradley_terry(
     def note(intermediate_result: Any) -> None:
         trace.append(-float(intermediate_result.fun))
 
-    options = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-8}
-    found = minimize(problem.loss, start, jac=True, method="L-BFGS-B", callback=note, options=options)
+    options: Any = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-8}
+    loss: Any = problem.loss
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", callback=note, options=options)
     error = problem.errors(found.x)
     component, strong = _components(comparisons)
     size = len(comparisons.names)
@@ -173,7 +176,10 @@ def bradley_terry(
     standing = Standing.CONVERGED if found.success or steep < 1e-4 else Standing.NOT_CONVERGED
     why = f"{found.nit} steps; the steepest slope left is {steep:.1g}"
     if component.max() > 0:
-        standing, why = Standing.SEVERAL_COMPONENTS, f"{int(component.max()) + 1} groups that nobody compared: each has its own zero"
+        standing, why = (
+            Standing.SEVERAL_COMPONENTS,
+            f"{int(component.max()) + 1} groups that nobody compared: each has its own zero",
+        )
     elif not strong:
         standing = Standing.HELD_BY_PRIOR
         why = "some never lost to the rest, or never won: their strength is as far as the prior lets it"

@@ -28,7 +28,7 @@ class NotIdentified(ValueError, SaidNo):
 
 @dataclass(frozen=True)
 class FlipRate:
-    """How often a rater's label is a slip: `value` in [0, (K-1)/K), 95 % interval (bootstrap over 2,000 resamples of the
+    """How often a rater's label is a slip: `value` in [0, (K-1)/K), 95 % interval (bootstrap, 2,000 resamples of the
     `groups` of repeats), from `pairs` of labels of which `differing` is the share that differ."""
 
     value: float
@@ -95,7 +95,9 @@ def deconvolve(opinions: Floats, flip: float) -> Floats:
         return opinions.copy()
     if not 0 <= flip < (classes - 1) / classes:
         limit = (classes - 1) / classes
-        raise NotIdentified(f"a flip rate of {flip:g} with {classes} classes: it must be at least 0 and below {limit:g}")
+        raise NotIdentified(
+            f"a flip rate of {flip:g} with {classes} classes: it must be at least 0 and below {limit:g}"
+        )
     settled = (opinions - flip / (classes - 1)) / (1 - classes * flip / (classes - 1))
     settled = np.maximum(settled, 0)
     clean: Floats = settled / settled.sum(axis=1, keepdims=True)
@@ -194,7 +196,7 @@ def _medians(
     value = np.where(some, (ranked[left] + ranked[right]) / 2, np.nan)
     sizes = np.unique(n[some])
     below = np.zeros(int(n.max()) + 1, np.int64)  # ratings outside the interval at either end; -1: too few
-    below[sizes] = binom.ppf(0.025, sizes, 0.5).astype(np.int64) - 1
+    below[sizes] = np.asarray(binom.ppf(0.025, sizes, 0.5)).astype(np.int64) - 1
     out = below[n]
     wide = some & (out >= 0)
     low = np.where(wide, ranked[np.where(wide, first + out, 0)], np.nan)

@@ -116,7 +116,7 @@ def _auto(labels: Labels, counts: Counts) -> Aggregated:
     }
     rough: dict[str, heldout.Method] = {"majority": majority, "mace-em": partial(mace_em, restarts=5)}
     rough["mace-vb"] = partial(mace_vb, restarts=5)
-    rough |= {name: _rough(fit) for name, (_, fit) in final.items() if name not in rough}  # type: ignore[arg-type]
+    rough |= {name: _rough(fit) for name, (_, fit) in final.items() if name not in rough}
     for strength in STRENGTHS:
         fit = partial(dawid_skene, strength=strength)
         final[f"dawid-skene-pooled {strength:g}"] = ("dawid-skene-pooled", fit)

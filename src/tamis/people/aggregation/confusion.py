@@ -28,9 +28,9 @@ def dawid_skene(
 ) -> Fit:
     """EM from the soft majority vote until the objective rises by less than `tolerance` of itself.
 
-    strength 0: maximum likelihood, as in the paper. Above 0: a prior of that many labels per class on every rater, spread
-    like the pooled confusion of all raters; the pool is re-estimated each step until it stands, then held, and from then
-    on the objective is the penalised log-likelihood.
+    strength 0: maximum likelihood, as in the paper. Above 0: a prior of that many labels per class on every rater,
+    spread like the pooled confusion of all raters; the pool is re-estimated each step until it stands, then held, and
+    from then on the objective is the penalised log-likelihood.
     Only items that two raters have seen (or whose answer is known) teach; the others are decoded at the end.
     A class that a rater never met takes the pooled row.
     """

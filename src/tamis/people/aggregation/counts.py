@@ -85,17 +85,12 @@ class Counts:
     @cached_property
     def votes(self) -> Floats:
         """(I, K) how many labels of each class an item has."""
-        return np.bincount(self.cell, self.weight, self.items * self.classes).reshape(self.items, self.classes)
+        return sums(self.cell, self.weight, self.items * self.classes).reshape(self.items, self.classes)
 
     @cached_property
     def size(self) -> Floats:
         """(I,) labels per item."""
-        return np.bincount(self.item, self.weight, self.items)
-
-    @cached_property
-    def rater_size(self) -> Floats:
-        """(W,) labels per rater."""
-        return np.bincount(self.rater, self.weight, self.raters)
+        return sums(self.item, self.weight, self.items)
 
     @cached_property
     def shared(self) -> Bools:
@@ -211,6 +206,12 @@ class Counts:
             evidence[rows] = joint
             self.clamp(posterior)
         return posterior, evidence
+
+
+def sums(codes: Ints, values: Floats, size: int) -> Floats:
+    """(size,) the sum of `values` by code."""
+    total: Any = np.bincount(codes, values, size)
+    return np.asarray(total, np.float64)
 
 
 def _known(labels: Labels, controls: Mapping[str, str]) -> Ints:

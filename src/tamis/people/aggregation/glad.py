@@ -2,9 +2,9 @@
 
     P(rater w is right on item i) = sigmoid(ability_w * exp(ease_i)),   errors spread evenly over the other classes
 
-Maximised directly: the log-marginal over true classes (uniform a priori) plus normal priors N(1, 1) on ability and ease,
-by L-BFGS on its exact gradient, which is the E step's: d/dx = posterior of the label given - sigmoid(x), x = ability *
-exp(ease). Accepted steps never lower the objective. Memory: the labels, and ten rows of W + I numbers.
+Maximised directly: the log-marginal over true classes (uniform a priori) plus normal priors N(1, 1) on ability and
+ease, by L-BFGS on its exact gradient, which is the E step's: d/dx = posterior of the label given - sigmoid(x),
+x = ability * exp(ease). Accepted steps never lower the objective. Memory: the labels, and ten rows of W + I numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from tamis.people.aggregation.counts import Counts, Floats
+from tamis.people.aggregation.counts import Counts, Floats, sums
 from tamis.people.aggregation.result import Fit, Status
 
 
@@ -29,7 +29,7 @@ def glad(counts: Counts, *, tolerance: float = 1e-8, iterations: int = 500) -> F
         x = ability[counts.rater] * np.exp(ease)[counts.item]  # (M,)
         log_miss = -np.logaddexp(0, x) - np.log(wrong_classes)
         bonus = np.bincount(counts.cell, counts.weight * (x + np.log(wrong_classes)), counts.votes.size)
-        rest = np.bincount(counts.item, counts.weight * log_miss, counts.items)
+        rest = sums(counts.item, counts.weight * log_miss, counts.items)
         log_joint = bonus.reshape(counts.votes.shape) + (rest - np.log(counts.classes))[:, None]
         return (*counts.normalise(log_joint), x)
 
@@ -41,8 +41,8 @@ def glad(counts: Counts, *, tolerance: float = 1e-8, iterations: int = 500) -> F
         scale = np.exp(ease)[counts.item]
         gradient = np.concatenate(
             [
-                np.bincount(counts.rater, slope * scale, counts.raters),
-                np.bincount(counts.item, slope * x, counts.items),
+                sums(counts.rater, slope * scale, counts.raters),
+                sums(counts.item, slope * x, counts.items),
             ]
         )
         return -float(value), -(gradient - (parameters - 1))
@@ -53,8 +53,9 @@ def glad(counts: Counts, *, tolerance: float = 1e-8, iterations: int = 500) -> F
     def note(intermediate_result: Any) -> None:
         trace.append(-float(intermediate_result.fun))
 
-    options = {"maxiter": iterations, "ftol": tolerance, "gtol": 1e-6 * max(1.0, float(teaches.sum()) ** 0.5)}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", callback=note, options=options)
+    options: Any = {"maxiter": iterations, "ftol": tolerance, "gtol": 1e-6 * max(1.0, float(teaches.sum()) ** 0.5)}
+    objective: Any = loss
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", callback=note, options=options)
     ability, ease = found.x[: counts.raters], found.x[counts.raters :]
     posterior, evidence, _ = expect(ability, ease)
     fit = Fit(posterior, float(evidence[shared].sum()), "penalised log-likelihood", trace)

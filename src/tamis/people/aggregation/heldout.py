@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tamis.people.aggregation.counts import Counts, Floats, Ints
+from tamis.people.aggregation.counts import Counts, Floats, Ints, sums
 from tamis.people.aggregation.result import Fit
 
 FOLDS = 5
@@ -76,7 +76,7 @@ def _folds(counts: Counts) -> Ints:
     place = np.empty(len(item), np.int64)
     place[order] = np.arange(len(item)) - np.searchsorted(item, item)
     fold: Ints = (place + random.integers(0, FOLDS, counts.items)[item]) % FOLDS
-    return fold[group]
+    return np.asarray(fold[group])
 
 
 def _score(counts: Counts, method: Method, fold: Ints) -> Score:
@@ -90,7 +90,7 @@ def _score(counts: Counts, method: Method, fold: Ints) -> Score:
         posterior = method(rest).posterior
         for row, (temperature, strength) in enumerate(grid):
             logs = test.weight * np.log(_predict(rest, test, _temper(posterior, temperature), strength))
-            by_item[row] += np.bincount(test.item, logs, counts.items)
+            by_item[row] += sums(test.item, logs, counts.items)
     totals = by_item.sum(axis=1)
     best = int(totals.argmax())
     labels = float((counts.weight * judged).sum())

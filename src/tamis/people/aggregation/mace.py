@@ -136,7 +136,9 @@ def _run(
     traces: list[Floats] = []
     posterior, evidence = _expect(counts, state)
     for _ in range(iterations):
-        cover = counts.teaching_cells @ posterior.reshape(counts.votes.size, -1)  # (P, S) posterior of the pair's own label
+        cover = counts.teaching_cells @ posterior.reshape(
+            counts.votes.size, -1
+        )  # (P, S) posterior of the pair's own label
         know = state.know[counts.pair_rater]
         knew = cover * know / (state.guess[counts.pair_rater] * state.strategy + know)
         pairs = np.maximum(given[:, None] - knew, 0)
@@ -159,8 +161,8 @@ def _run(
 
 
 def _expect(counts: Counts, state: _State) -> tuple[Floats, Floats]:
-    """Posterior (I, K, S) and log-marginal (I, S). Each label gives its item log(guess strategy) whatever the class, and
-    log(1 + know / (guess strategy)) more for the class that it names."""
+    """Posterior (I, K, S) and log-marginal (I, S). Each label gives its item log(guess strategy) whatever the class,
+    and log(1 + know / (guess strategy)) more for the class that it names."""
     base = state.guess[counts.pair_rater] * state.strategy
     bonus = np.log1p(state.know[counts.pair_rater] / base)
     log_joint = (counts.by_cell @ bonus).reshape(counts.items, counts.classes, -1)

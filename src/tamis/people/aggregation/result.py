@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tamis.people.aggregation.counts import Bools, Counts, Floats, Ints
+from tamis.people.aggregation.counts import Bools, Counts, Floats, Ints, sums
 from tamis.people.labels import Labels
 
 _TIE = 1e-9  # posteriors that differ by less are one: rounding decides nothing
@@ -33,8 +33,8 @@ class Fit:
     """What a method hands back, in the codes of `Counts`.
 
     posterior (I, K). log_likelihood: nats, None for methods without a model. trace: the objective after each step; for
-    methods that promise it, it never falls. rater: method's own columns, (W,) each. confusion: (P, K) the probability of
-    a pair's label given the true class, or None.
+    methods that promise it, it never falls. rater: method's own columns, (W,) each. confusion: (P, K) the probability
+    of a pair's label given the true class, or None.
     """
 
     posterior: Floats
@@ -121,7 +121,8 @@ class Aggregated:
     def _candidates(self) -> Bools:
         """(I, K) the classes that share the highest posterior."""
         best = self.posterior >= self.posterior.max(axis=1, keepdims=True) - _TIE
-        return best & (self.n > 0)[:, None]
+        candidates: Bools = best & (self.n > 0)[:, None]
+        return candidates
 
     @cached_property
     def tied(self) -> Bools:
@@ -135,8 +136,9 @@ class Aggregated:
 
     @cached_property
     def label(self) -> Ints:
-        """(I,) code of the class with the highest posterior. A tie goes to the more frequent class, and is in `tied`."""
-        return self.order[self._candidates[:, self.order].argmax(axis=1)]
+        """(I,) code of the class with the highest posterior. A tie goes to the more frequent class, see `tied`."""
+        best: Ints = self.order[self._candidates[:, self.order].argmax(axis=1)]
+        return best
 
     @cached_property
     def entropy(self) -> Floats:
@@ -152,8 +154,6 @@ class Aggregated:
             raise ValueError(f"keep={share}: a share above 0 and at most 1 is needed")
         count = max(int(share * len(self.n)), 1)
         limit = np.partition(self.entropy, count - 1)[count - 1]
-        from dataclasses import replace
-
         return replace(self, kept=self.entropy <= limit + 1e-12)
 
     @cached_property
@@ -177,7 +177,7 @@ class Aggregated:
         return Accuracy.of(right, n)
 
     def table(self, posteriors: bool = True) -> pa.Table:
-        """One row an example: example, label, posterior, n, tied, entropy; with `posteriors` a column `p_CLASS` each."""
+        """One row an example: example, label, posterior, n, tied, entropy; with `posteriors` also p_CLASS each."""
         rows = self._shown
         names = np.array(self.labels.classes, dtype=object)
         columns: dict[str, Any] = {
@@ -249,13 +249,14 @@ class Aggregated:
             ],
             "raters": self.raters(),
             "log_likelihood": self.log_likelihood,
+            "objective": self.objective or None,
             "method": self.method,
             "status": self.status.value,
             "why": self.why,
             "iterations": self.iterations,
             "ties": int(self.tied[self._shown].sum()),
             "unlabelled": self.labels.unlabelled,
-            **{name: value for name, value in self.notes.items()},
+            **self.notes,
         }
 
 
@@ -292,10 +293,11 @@ def _back(values: Floats, order: Ints) -> Floats:
 
 
 def agreement(counts: Counts, posterior: Floats) -> tuple[Floats, Floats]:
-    """Per rater (W,): the posterior of the labels that the rater gave, summed over shared items, and how many they are."""
+    """Per rater (W,): the posterior of the labels that the rater gave, summed over shared items; and their number."""
     weight = counts.weight * counts.shared[counts.item]
-    agrees = np.bincount(counts.rater, weight * posterior.ravel()[counts.cell], counts.raters)
-    return agrees, np.bincount(counts.rater, weight, counts.raters)
+    agrees: Floats = sums(counts.rater, weight * posterior.ravel()[counts.cell], counts.raters)
+    judged: Floats = sums(counts.rater, weight, counts.raters)
+    return agrees, judged
 
 
 def skills(agrees: Floats, judged: Floats) -> tuple[Floats, Floats, Floats]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tamis.people.aggregation.confusion import TINY
-from tamis.people.aggregation.counts import Counts, Floats
+from tamis.people.aggregation.counts import Counts, Floats, sums
 from tamis.people.aggregation.result import Fit, Status
 
 
@@ -26,20 +26,20 @@ def one_coin(counts: Counts, *, tolerance: float = 1e-9, iterations: int = 2000)
     shared, cell = counts.shared, counts.cell
     teaches = shared[counts.item]
     weight = counts.weight * teaches
-    size = np.bincount(counts.rater, weight, counts.raters)
+    size = sums(counts.rater, weight, counts.raters)
     posterior = counts.shares()
     wrong_classes = max(counts.classes - 1, 1)
     trace: list[float] = []
     status = Status.NOT_CONVERGED
     for _ in range(iterations):
-        right = np.bincount(counts.rater, weight * posterior.ravel()[cell], counts.raters)
+        right = sums(counts.rater, weight * posterior.ravel()[cell], counts.raters)
         pooled = right.sum() / size.sum()
         skill = np.divide(right, size, out=np.full(counts.raters, pooled), where=size > 0)
         prior = counts.frequency(posterior)
         hit, miss = np.log(np.maximum(skill, TINY)), np.log(np.maximum((1 - skill) / wrong_classes, TINY))
-        base = np.bincount(counts.item, counts.weight * miss[counts.rater], counts.items)
-        bonus = np.bincount(cell, counts.weight * (hit - miss)[counts.rater], counts.votes.size)
-        log_joint = np.log(np.maximum(prior, TINY)) + base[:, None] + bonus.reshape(counts.votes.shape)
+        base: Floats = sums(counts.item, counts.weight * miss[counts.rater], counts.items)
+        bonus: Floats = sums(cell, counts.weight * (hit - miss)[counts.rater], counts.votes.size)
+        log_joint: Floats = np.log(np.maximum(prior, TINY)) + base[:, None] + bonus.reshape(counts.votes.shape)
         posterior, evidence = counts.normalise(log_joint)
         trace.append(float(evidence[shared].sum()))
         if len(trace) > 1 and trace[-1] - trace[-2] <= tolerance * abs(trace[-1]):
