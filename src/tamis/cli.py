@@ -130,7 +130,7 @@ def why(
     with errors():
         reader = Corpus(Workspace(work), corpus)
         try:
-            found = receipt.receipt(reader, document)
+            found = receipt.receipt(reader, document, signals=reader.catalogue)
         except (NotFound, Ambiguous) as error:
             raise Refused(str(error)) from None
         if json_:

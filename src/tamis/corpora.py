@@ -6,6 +6,7 @@ Only manifests are trusted: a file that no manifest names does not exist here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,14 @@ class Corpus:
 
     @cached_property
     def extras(self) -> dict[str, ExtraGroup]:
-        """The recipe's own signal groups by name."""
-        return {one["group"]["name"]: ExtraGroup.from_json(one["group"]) for one in self.known.get("extras", ())}
+        """The recipe's own signal groups by name, told where the files lie that were prepared for them."""
+        found = {}
+        for one in self.known.get("extras", ()):
+            extra = ExtraGroup.from_json(one["group"])
+            prepared = self.known.get("prepared", {}).get(extra.name, {})
+            paths = {name: str(self.work.file(path)) for name, path in prepared.items()}
+            found[extra.name] = replace(extra, paths={**extra.paths, **paths})
+        return found
 
     @cached_property
     def columns(self) -> dict[str, list[str]]:
@@ -109,7 +116,10 @@ class Corpus:
         return self._maybe(f"edits/{group}", shard, f"edits/{group}/{shard:05d}.parquet")
 
     def edit_groups(self) -> list[str]:
-        return ["clean", *self.known["trims"], *self.known.get("last", ())]
+        return ["clean", *self.known["trims"]]
+
+    def last_edit_groups(self) -> list[str]:
+        return list(self.known.get("last", ()))
 
     def mask(self, shard: int) -> Path:
         return self._whole(f"{self.home}/rules", shard, f"{self.home}/rules/{shard:05d}.parquet")

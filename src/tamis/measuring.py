@@ -60,6 +60,7 @@ class Measuring:
         self.work = work
         self.engine = engine
         self.progress = progress
+        self.prepared: dict[str, dict[str, str]] = {}  # group: name: path in the workspace
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -239,6 +240,7 @@ class Measuring:
         clean = tuple(edited.clean for edited in edits)
         given = Preparation(self.work, self.engine, self.progress, tuple(documents), clean)
         found: dict[str, File] = getattr(importlib.import_module(module), function)(one, given)
+        self.prepared[one.name] = {name: file.path for name, file in found.items()}
         return found
 
 

@@ -164,6 +164,7 @@ class Pipeline:
             edits = measuring.trim(documents, edits, signals)
             signals = measuring.measure_lines(documents, edits, signals)
             signals = measuring.measure_extra(documents, edits, signals)
+            self.work.update_corpus(self.recipe.name, prepared=measuring.prepared)
             edges = self.deduplicate(documents, edits)
             verdicts = self.decide(documents, signals, edges)
             try:

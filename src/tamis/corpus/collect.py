@@ -385,8 +385,10 @@ def _losses(corpus: Corpus) -> tuple[LossRow, ...]:
 
 
 def _lineage(corpus: Corpus) -> tuple[StageRow, ...]:
-    stages = ["documents", *(f"edits/{group}" for group in corpus.edit_groups()), "edits", "signals"]
+    edits = [*corpus.edit_groups(), *corpus.last_edit_groups()]
+    stages = ["documents", *(f"edits/{group}" for group in edits), "edits", "signals"]
     stages += [stage for stage in (corpus.known.get("lines"),) if stage]
+    stages += [f"signals/{extra['folder']}" for extra in corpus.known.get("extras", ())]
     stages += ["dedup/sketch", "dedup/edges"]
     parts = ("rules", "elect", "verdicts", "kept", "tokenizer", "token-ids", "text", "tokens", "index", "megatron")
     stages += [f"{corpus.home}/{part}" for part in parts]

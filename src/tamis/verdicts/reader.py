@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
+from tamis.signals.extra import ExtraGroup
 from tamis.verdicts.election import Strength
 from tamis.verdicts.rules import RuleSet, dumps
 
@@ -41,6 +43,13 @@ class Reader(Protocol):
 
     def edit_groups(self) -> list[str]:
         """The edit groups that make the final text: `clean`, then the recipe's trims, in order."""
+
+    def last_edit_groups(self) -> list[str]:
+        """Those that only the written corpus shows, such as masks, in order."""
+
+    @property
+    def extras(self) -> Mapping[str, ExtraGroup]:
+        """The recipe's own signal groups by name."""
 
     def mask(self, shard: int) -> Path: ...
 
@@ -92,6 +101,13 @@ class Folder:
     def edit_groups(self) -> list[str]:
         found = {item.name for item in (self.path / "edits").glob("*")}
         return [name for name in ("clean", *self.rules.trims) if name in found]
+
+    def last_edit_groups(self) -> list[str]:
+        return []
+
+    @property
+    def extras(self) -> Mapping[str, ExtraGroup]:
+        return {}
 
     def mask(self, shard: int) -> Path:
         return self._home / "masks" / f"{shard:05d}.parquet"

@@ -25,6 +25,9 @@ from tamis.verdicts.rules import Rule, RuleSet
 from tamis.verdicts.sql import values
 from tamis.verdicts.what_if import what_if
 
+MOST_FINDINGS = 8  # of one group
+SHOWN = 160  # characters of one
+
 PASS, DROP, WOULD_DROP = "pass", "DROP", "would drop"
 NOT_MEASURED, OUT_OF_SCOPE = "not measured", "out of scope"
 
@@ -171,7 +174,10 @@ def receipt(reader: Reader, key: str, *, signals: Mapping[str, pa.DataType] | No
         rules=lines,
         duplicate=duplicate,
         nearest=nearest,
-        evidence=_evidence(lines, texts.clean(found, document["text"]), texts.final(found, document["text"])),
+        evidence=(
+            *_evidence(lines, texts.clean(found, document["text"]), texts.final(found, document["text"])),
+            *_findings(reader, texts, found, document["text"]),
+        ),
         to_keep=_to_keep(reader, found, lines, verdict, signals),
         stale=document["text"] is not None and sorted(wrong) != sorted(stated),
     )
@@ -272,8 +278,11 @@ class _Texts:
 
     def edits(self, found: Found) -> list[tuple[str, pa.ListArray]]:
         """The edits of each group as a list array of one row, in the order in which they are applied."""
+        return self._lists(found, self._reader.edit_groups())
+
+    def _lists(self, found: Found, groups: Sequence[str]) -> list[tuple[str, pa.ListArray]]:
         lists = []
-        for group in self._reader.edit_groups():
+        for group in groups:
             path = self._reader.edits(group, found.shard)
             if path is not None:
                 column = read_row_table(path, found.row, ["edits"]).column("edits").combine_chunks()
@@ -287,8 +296,9 @@ class _Texts:
         return self._apply(text, [edits for _, edits in self.edits(found)])
 
     def merged(self, found: Found) -> list[dict[str, Any]]:
-        """All edits of the document as one list: where two rules took the same text out, it counts once."""
-        lists = [edits for _, edits in self.edits(found)]
+        """All edits of the document, masks too, as one list: where two rules took the same text out, it counts once."""
+        groups = [*self._reader.edit_groups(), *self._reader.last_edit_groups()]
+        lists = [edits for _, edits in self._lists(found, groups)]
         every: list[dict[str, Any]] = _merge(lists)[0].as_py() if lists else []
         return every
 
@@ -397,6 +407,22 @@ def _evidence(lines: Sequence[RuleLine], clean: str, final: str) -> tuple[Eviden
                 if (one := evidence(signal, value, clean, final)) is not None:
                     found.setdefault((one.start, one.end), one)
     return tuple(found.values())
+
+
+def _findings(reader: Reader, texts: _Texts, found: Found, text: str | None) -> list[Evidence]:
+    """What the recipe's own signal groups say of this text, whether or not a rule fired on it."""
+    made = []
+    for extra in reader.extras.values():
+        if extra.explain is None or text is None:
+            continue
+        state = extra.group.reads
+        read = texts.final(found, text) if state == "final" else texts.clean(found, text)
+        data = read.encode()
+        for one in extra.findings(read)[:MOST_FINDINGS]:
+            start = len(data[: one.start].decode("utf-8", "ignore"))
+            shown = data[one.start : one.end].decode("utf-8", "ignore")
+            made.append(Evidence(one.signal, state, start, start + len(shown), shown[:SHOWN], one.what))
+    return made
 
 
 def _to_keep(
