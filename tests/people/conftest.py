@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import shutil
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from people_store import Clock, write_task
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 
@@ -104,71 +104,11 @@ def database(make_database):
     return make_database()
 
 
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self, now=1_700_000_000.0):
-        self.now = now
-
-    def __call__(self):
-        return self.now
-
-    def pass_(self, seconds):
-        self.now += seconds
-
-
 @pytest.fixture
 def clock():
     return Clock()
 
 
-def write_task(folder, examples=6, gold=0, train=0, test=0, **settings):
-    """Writes a choice task (yes or no) with its files into a folder and loads it. Example n's right answer: n odd, yes."""
-    from tamis.people import task as tasks
-
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "guide.md").write_text("# Guideline\nSay yes to odd numbers.\n", encoding="utf-8")
-
-    def write(name, kind, count, answers):
-        rows = []
-        for number in range(count):
-            row = {"id": f"{kind}-{number}", "text": f"Is {number} odd? ({kind})"}
-            if answers:
-                row |= {"answer": "yes" if number % 2 else "no", "explanation": f"{number} it is"}
-            rows.append(json.dumps(row))
-        (folder / name).write_text("\n".join(rows) + "\n", encoding="utf-8")
-        return str(folder / name)
-
-    body = {
-        "name": "odd",
-        "kind": "choice",
-        "labels": [{"name": "yes"}, {"name": "no"}],
-        "guideline": str(folder / "guide.md"),
-        "examples": {"path": write("examples.jsonl", "e", examples, answers=False)},
-        "overlap": 3,
-        "lease": 60,
-        **settings,
-    }
-    if gold:
-        body["gold"] = {"path": write("gold.jsonl", "g", gold, answers=True), **settings.get("gold", {})}
-    if train or test:
-        body["qualification"] = {**settings.get("qualification", {})}
-        if train:
-            body["qualification"]["train"] = write("train.jsonl", "t", train, answers=True)
-        if test:
-            body["qualification"]["path"] = write("test.jsonl", "q", test, answers=True)
-    return tasks.LabelTask.model_validate(body)
-
-
 @pytest.fixture
 def make_task(tmp_path):
     return lambda **settings: write_task(tmp_path / f"task-{next(_made)}", **settings)
-
-
-def join(store, number, role="rater"):
-    """An account, without the cost of a password."""
-
-    def piece(c):
-        return store._join(c, role, f"Person {number}", f"p{number}@example.org", "", "en").id
-
-    return store.database.write(piece).result()

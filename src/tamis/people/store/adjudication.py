@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tamis.people.labels import Labels
 from tamis.people.store import journal
 from tamis.people.store.base import write
 from tamis.people.store.database import Connection, Transaction
 from tamis.people.store.queue import Queue
-from tamis.people.store.rows import Dispute, Final, Stale, StoreError
+from tamis.people.store.rows import Dispute, Final, Guideline, Stale, StoreError
+
+if TYPE_CHECKING:
+    from tamis.people.agreement import Agreement
 
 SKIPS = 2  # raters who passed an example on before it is a matter for an adjudicator
 
@@ -171,6 +174,28 @@ class Adjudication(Queue):
         by_guideline = {row.guideline: row.n for row in counts}
         return Stale(tuple(row.name for row in names), sum(by_guideline.values()), by_guideline)
 
+    def guideline_effect(self) -> list[tuple[Guideline, Agreement]]:
+        """Krippendorff's alpha of the labels made under each version of the guideline, oldest version first: live
+        ones and those that a change has made outdated. Of a rubric, of its first question."""
+        from tamis.people import agreement
+
+        kind = self.task.questions[0].kind if self.task.questions else self.task.kind
+        level: agreement.Level = "interval" if kind == "rating" else "nominal"
+        found = []
+        with self.database.reading() as c:
+            for one in c.all("SELECT * FROM guidelines ORDER BY number"):
+                rows = c.all(
+                    "SELECT e.name, r.pseudonym, l.value FROM labels l JOIN examples e ON e.id = l.example "
+                    "JOIN raters r ON r.id = l.rater WHERE l.guideline = :hash AND l.kind = 'work' "
+                    "AND l.state IN ('live', 'outdated') AND l.value IS NOT NULL ORDER BY l.id",
+                    hash=one.hash,
+                )
+                labels = _labels(rows, self.task.questions[0].name if self.task.questions else None)
+                if labels is not None:
+                    version = Guideline(one.hash, one.number, one.text, one.at)
+                    found.append((version, agreement.alpha(labels, level)))
+        return found
+
     @write
     def relabel(self, c: Transaction, by: int | None = None, examples: Sequence[str] | None = None) -> int:
         """Opens the slots of labels under older guidelines again, of all examples or the named ones; also those who
@@ -193,3 +218,22 @@ class Adjudication(Queue):
         body = {"by": self._pseudonym(c, by), "guideline": self._guideline, "labels": [row.seq for row in rows]}
         journal.append(c, "relabel", body)
         return len(rows)
+
+
+def label_text(value: Any) -> str:
+    """A label as aggregation and agreement see it: a word, a number, else canonical JSON."""
+    return value if isinstance(value, str) else journal.canonical(value)
+
+
+def part(value: Any, question: str | None) -> Any:
+    """The answer to one question of a rubric; the whole where none is asked for."""
+    return value.get(question) if question is not None and isinstance(value, dict) else value
+
+
+def _labels(rows: Sequence[Any], question: str | None) -> Labels | None:
+    values = [part(json.loads(row.value), question) for row in rows]
+    kept = [(row, value) for row, value in zip(rows, values, strict=True) if value is not None]
+    if not kept:
+        return None
+    names = ([row.name for row, _ in kept], [row.pseudonym for row, _ in kept])
+    return Labels.of(*names, [label_text(value) for _, value in kept])

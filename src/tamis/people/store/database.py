@@ -57,9 +57,8 @@ class Connection:
 
     def stream(self, sql: str, **values: Any) -> Iterator[Any]:
         """Rows as they come, a thousand at a time."""
-        result = self.raw.execution_options(stream_results=True).exec_driver_sql(
-            sql if self.dialect == "sqlite" else _pyformat(sql), values
-        )
+        statement = sql if self.dialect == "sqlite" else _pyformat(sql)
+        result = self.raw.exec_driver_sql(statement, values, execution_options={"stream_results": True})
         for part in result.partitions(1_000):
             yield from part
 

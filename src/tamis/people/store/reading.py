@@ -9,7 +9,7 @@ from typing import Any
 from tamis.people import pay
 from tamis.people.labels import Labels
 from tamis.people.store.accounts import _RATER, _rater
-from tamis.people.store.adjudication import Adjudication
+from tamis.people.store.adjudication import Adjudication, label_text, part
 from tamis.people.store.base import parsed
 from tamis.people.store.database import Connection
 from tamis.people.store.rows import Answer, Guideline, Mine, Progress, RaterRow, Skip, StoreError
@@ -214,7 +214,7 @@ class Reading(Adjudication):
                 "JOIN raters r ON r.id = l.rater WHERE l.state = 'live' AND l.kind IN ('work', 'model') "
                 "AND l.value IS NOT NULL ORDER BY l.id"
             ):
-                value = _part(json.loads(row.value), question)
+                value = part(json.loads(row.value), question)
                 if value is not None:
                     examples.append(row.name)
                     raters.append(row.pseudonym)
@@ -231,7 +231,7 @@ class Reading(Adjudication):
                 "SELECT e.name, b.answers FROM examples e JOIN bodies b ON b.example = e.id WHERE e.kind = 'gold' "
                 "ORDER BY e.name"
             )
-        found = {row.name: _part(json.loads(row.answers)[0], question) for row in rows}
+        found = {row.name: part(json.loads(row.answers)[0], question) for row in rows}
         return {name: label_text(value) for name, value in found.items() if value is not None}
 
     def answers(self, *kinds: str, states: tuple[str, ...] = ("live",)) -> Iterator[Answer]:
@@ -288,18 +288,6 @@ def _median(c: Connection, rater: int) -> float | None:
         rater=rater,
     )
     return pay.median(sorted(row.seconds for row in rows)) if rows else None
-
-
-def _part(value: Any, question: str | None) -> Any:
-    """The answer to one question of a rubric; the whole where none is asked for."""
-    return value.get(question) if question is not None and isinstance(value, dict) else value
-
-
-def label_text(value: Any) -> str:
-    """A label as aggregation and agreement see it."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def no_labels() -> Labels:

@@ -13,15 +13,14 @@ from typing import Any
 
 from tamis.people.store import journal
 from tamis.people.store.accounts import Accounts
-from tamis.people.store.adjudication import Adjudication
 from tamis.people.store.database import Database
 from tamis.people.store.loading import Loading
-from tamis.people.store.reading import Reading
+from tamis.people.store.exchanging import Exchanging
 from tamis.people.store.rows import Entry, Head, StoreError, Verdict
 from tamis.people.task import LabelTask
 
 
-class Store(Accounts, Loading, Reading, Adjudication):
+class Store(Accounts, Loading, Exchanging):
     """Everything that raters, adjudicators and owners do, on SQLite or PostgreSQL.
 
     Thread-safe. A method that changes something returns once the change is on disk. `store.a` has the same methods as
