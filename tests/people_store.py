@@ -129,3 +129,55 @@ def exactly(store, overlap):
             overlap=overlap,
         )
     assert not wrong, [tuple(row) for row in wrong]
+
+
+def quick_clock():
+    """Forty seconds in one, so that leases of five end while a test runs."""
+    import time
+
+    return time.time() * 40
+
+
+def work(address, raters, log, seed):
+    """A process of a few raters, a thread each: answers, is late, skips, submits twice. Writes a line for every answer
+    that was acknowledged. Runs in a spawned process that may be killed at any moment."""
+    import os
+    import random
+    import threading
+    import time
+
+    from tamis.people.store import Assignment, Store, StoreError
+
+    store = Store.open(address, None, quick_clock)
+    out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def one(rater):
+        rng = random.Random(f"{seed}-{rater}")
+        idle = 0
+        while idle < 20:
+            found = store.next_for(rater)
+            if not isinstance(found, Assignment):
+                idle += 1
+                time.sleep(0.02)
+                continue
+            if rng.random() < 0.05:
+                time.sleep(0.2)  # longer than the lease
+            token = f"{seed}-{rater}-{rng.random()}"
+            try:
+                if rng.random() < 0.05:
+                    store.skip(rater, found.id, "unclear", token)
+                    continue
+                answer = rng.choice(["yes", "no"])
+                done = store.submit(rater, found.id, answer, token, 1.0)
+                os.write(out, f"{rater} {found.id} {answer} {done.status}\n".encode())
+                if rng.random() < 0.2:
+                    assert store.submit(rater, found.id, answer, token, 1.0).status == "again"
+            except StoreError as error:
+                assert error.code == "not-open", error
+
+    threads = [threading.Thread(target=one, args=(rater,)) for rater in raters]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.close()
