@@ -138,7 +138,7 @@ def test_workers_and_a_node_killed_at_seeded_moments_give_the_same_bytes(engine,
     bytes_, count = expected
     work = recipe.parent / "killed"
     moments = random.Random(7).sample(range(2, count - 2), 3)
-    struck = []
+    struck, killed = [], []
 
     def strike():
         kind = ("multiprocessing", "ray::", "node")[len(struck)]
@@ -148,9 +148,11 @@ def test_workers_and_a_node_killed_at_seeded_moments_give_the_same_bytes(engine,
             cluster.second = cluster.add_node(**cluster.node)
         for process in workers(cluster, kind) if kind != "node" else ():
             os.kill(process, signal.SIGKILL)
+            killed.append(kind)
 
     assert ray_drivers.drive(recipe, work, engine, moments, strike) == count
     assert struck == ["multiprocessing", "ray::", "node"]
+    assert {"multiprocessing", "ray::"} <= set(killed)
     assert tree(work) == bytes_
 
 
@@ -190,3 +192,11 @@ def test_without_a_cluster_the_engine_starts_one_and_ends_it(recipe, expected, r
 def test_engines_that_are_none(name, address, words):
     with pytest.raises(WorkspaceError, match=words):
         make_engine(name, 1, address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "auto"])
+def test_a_cluster_that_is_not_there_is_said_at_once(address):
+    pytest.importorskip("ray")
+    code = f"from tamis.running import make_engine\nmake_engine('ray', 1, {address!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert f"RayUnavailable: no Ray cluster at {address}" in done.stderr

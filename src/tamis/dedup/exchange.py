@@ -32,7 +32,8 @@ def partition_of(keys: U64, partitions: int) -> I64:
 
 def write_partitions(path: Path, table: pa.Table, partition: I64, partitions: int) -> None:
     """Writes the rows of each partition, in their order, as one row group; empty partitions are empty groups."""
-    order = np.argsort(partition, kind="stable")
+    small = partition.astype(np.uint16) if partitions <= 1 << 16 else partition  # of these numpy sorts the bits
+    order = np.argsort(small, kind="stable")
     bounds = np.concatenate([[0], np.cumsum(np.bincount(partition, minlength=partitions))])
     with documents.ParquetShard(path, table.schema) as shard:
         for p in range(partitions):

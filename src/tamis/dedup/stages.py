@@ -49,25 +49,8 @@ def find_edges(
 
     `params` is the recipe's `dedup` mapping (`Options.of`); thresholds in it do not reach a key.
     """
-    given = {name: params[name] for name in ("exact", "minhash") if name in params}
-    rows = sum(shard.sketch.rows or 0 for shard in shards)
-    bands = Options.of(given).bands
-    stars = _exchange(
-        workspace,
-        engine,
-        (SCATTER_KEYS, [(shard.sketch,) for shard in shards]),
-        GATHER_KEYS,
-        given,
-        _ceil(rows * (bands + 1), KEYS_A_PARTITION),
-        progress,
-    )
-    all_stars = Task(
-        "all",
-        outputs=("dedup/components/all.parquet",),
-        inputs=tuple(manifest.files[0] for manifest in stars),
-        params={"shards": len(shards)},
-    )
-    (joined,) = workspace.map(engine, COMPONENTS, [all_stars], progress)
+    given = _given(params)
+    joined, _ = join(workspace, engine, [shard.sketch for shard in shards], given, progress)
     verified = _exchange(
         workspace,
         engine,
@@ -81,6 +64,40 @@ def find_edges(
     merge = Task("00000", outputs=("dedup/edges/00000.parquet",), inputs=inputs)
     (merged,) = workspace.map(engine, MERGE, [merge], progress)
     return merged
+
+
+def join(
+    workspace: Workspace,
+    engine: Engine,
+    sketches: Sequence[File],
+    params: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> tuple[Manifest, list[Manifest]]:
+    """Which documents must be brought together: the manifest of all components, and those of the star edges."""
+    given = _given(params)
+    rows = sum(sketch.rows or 0 for sketch in sketches)
+    stars = _exchange(
+        workspace,
+        engine,
+        (SCATTER_KEYS, [(sketch,) for sketch in sketches]),
+        GATHER_KEYS,
+        given,
+        _ceil(rows * (Options.of(given).bands + 1), KEYS_A_PARTITION),
+        progress,
+    )
+    everything = Task(
+        "all",
+        outputs=("dedup/components/all.parquet",),
+        inputs=tuple(manifest.files[0] for manifest in stars),
+        params={"shards": len(sketches)},
+    )
+    (joined,) = workspace.map(engine, COMPONENTS, [everything], progress)
+    return joined, stars
+
+
+def _given(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of the recipe's `dedup` that decides which pairs are found."""
+    return {name: params[name] for name in ("exact", "minhash") if name in params}
 
 
 def _exchange(
