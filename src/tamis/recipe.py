@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 Extractor = Literal["resiliparse", "trafilatura"]
-Trim = Literal["c4", "c4_no_terminal", "refinedweb"]
+Trim = Literal["c4", "c4_arxiv", "c4_no_terminal", "refinedweb"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 

@@ -1,6 +1,7 @@
 """Line filters ("trims") of published corpora, as edits on clean text with counters per document.
 
 `c4`: Raffel et al. 2020 (JMLR 21), section 2.2, in the order of TensorFlow Datasets' `c4_utils.clean_page`.
+`c4_arxiv`: the same with three words per line, as the first arXiv version and datatrove have it.
 `c4_no_terminal`: C4 as FineWeb v1 ran it (datatrove's C4QualityFilter with `filter_no_terminal_punct=False`): no
 rule on the last character, and that filter's three words per line.
 `refinedweb`: the line rules of RefinedWeb (Penedo et al. 2023) as DCLM's baseline configuration reads them.
@@ -24,12 +25,12 @@ from tamis import kernels
 from tamis.clean.edits import I64, from_lists, text_buffers
 from tamis.clean.removal import line_spans, read_lines
 
-TrimName = Literal["c4", "c4_no_terminal", "refinedweb"]
+TrimName = Literal["c4", "c4_arxiv", "c4_no_terminal", "refinedweb"]
 Table = dict[str, npt.NDArray[Any]]
 Trimmed = tuple[pa.ListArray, dict[str, I64]]
 
 LONGEST_WORD = 1000
-_MIN_WORDS = {"c4": 5, "c4_no_terminal": 3}
+_MIN_WORDS = {"c4": 5, "c4_arxiv": 3, "c4_no_terminal": 3}
 _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 _COUNTED = ("likes", "shares", "comments", "retweets", "reposts", "quotes", "bookmarks", "upvotes", "downvotes",
@@ -60,8 +61,8 @@ class _Lines:
 def trim(name: TrimName, clean: pa.LargeStringArray) -> Trimmed:
     """The edits of one trim on clean text (no nulls), and counters: int64 (N,) by name.
 
-    Of all: lines (not blank), lines_dropped (of these), words_before, words_after (white-space separated). Of c4 and
-    c4_no_terminal also lorem_ipsum and curly (lines that reach the rule and hold the phrase), citations (removed).
+    Of all: lines (not blank), lines_dropped (of these), words_before, words_after (white-space separated). Of the C4s
+    also lorem_ipsum and curly (lines that reach the rule and hold the phrase), citations (removed).
     """
     return trims([name], clean)[name]
 
@@ -78,7 +79,7 @@ def _has(table: Table, *phrases: str) -> npt.NDArray[np.bool_]:
 
 
 def _c4(name: TrimName, clean: pa.LargeStringArray, table: Table) -> Trimmed:
-    terminal = name == "c4"
+    terminal = name != "c4_no_terminal"
     rules = tuple(f"{name}.{r}" for r in ("blank", "long_word", "terminal", "words", "javascript", "policy"))
     long_word = table["longest_token"] > LONGEST_WORD
     ends = np.isin(table["last_char"], _END_MARKS) & ~table["ends_ellipsis"] if terminal else None

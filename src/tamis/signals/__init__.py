@@ -10,7 +10,21 @@ words still drops it. A document without text is null everywhere but in `documen
 
 from __future__ import annotations
 
-from tamis.signals import document, final, language, lines, pii, repetition, text, url
+from tamis.signals import (
+    datatrove,
+    dclm,
+    document,
+    dolma,
+    final,
+    fineweb2,
+    language,
+    lines,
+    pii,
+    redpajama,
+    repetition,
+    text,
+    url,
+)
 from tamis.signals.group import Column, SignalGroup
 
 GROUPS: dict[str, SignalGroup] = {
@@ -25,6 +39,13 @@ GROUPS: dict[str, SignalGroup] = {
         language.GROUP,
         url.GROUP,
         pii.GROUP,
+        # Dialects: measured only where a rule reads them.
+        lines.C4_ARXIV,
+        datatrove.GROUP,
+        dolma.GROUP,
+        dclm.GROUP,
+        redpajama.GROUP,
+        fineweb2.GROUP,
     )
 }
 

@@ -7,6 +7,8 @@ whether or not the recipe applies the filter.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pyarrow as pa
 
 from tamis.signals.batch import Batch
@@ -18,9 +20,18 @@ RW_SOURCE = "Penedo et al. 2023 (RefinedWeb), in DCLM's reading"
 
 def compute_c4(batch: Batch, options: Options) -> dict[str, pa.Array]:
     """See the columns below."""
+    return _measure_c4("c4", batch)
+
+
+def compute_c4_arxiv(batch: Batch, options: Options) -> dict[str, pa.Array]:
+    """See the columns below."""
+    return _measure_c4("c4_arxiv", batch)
+
+
+def _measure_c4(name: Literal["c4", "c4_arxiv"], batch: Batch) -> dict[str, pa.Array]:
     from tamis.clean.lines import trim
 
-    _, counters = trim("c4", batch.clean)
+    _, counters = trim(name, batch.clean)
     return {
         "lorem_ipsum": count(counters["lorem_ipsum"]),
         "curly": count(counters["curly"]),
@@ -53,6 +64,15 @@ def _columns(source: str) -> tuple[Column, ...]:
     )
 
 
+def _c4_columns(source: str) -> tuple[Column, ...]:
+    return (
+        Column("lorem_ipsum", INT, "lines", 'lines with "lorem ipsum" that pass the rules before', source),
+        Column("curly", INT, "lines", "lines with {, that pass the rules before", source),
+        Column("citations", INT, "marks", "[1], [edit], [citation needed] in lines that stay", source),
+        *_columns(source),
+    )
+
+
 C4 = SignalGroup(
     name="c4",
     version=1,
@@ -60,12 +80,17 @@ C4 = SignalGroup(
     packages=(),
     compute=compute_c4,
     description="What C4's line filter meets in the clean text.",
-    columns=(
-        Column("lorem_ipsum", INT, "lines", 'lines with "lorem ipsum" that pass the rules before', C4_SOURCE),
-        Column("curly", INT, "lines", "lines with {, that pass the rules before", C4_SOURCE),
-        Column("citations", INT, "marks", "[1], [edit], [citation needed] in lines that stay", C4_SOURCE),
-        *_columns(C4_SOURCE),
-    ),
+    columns=_c4_columns(C4_SOURCE),
+)
+C4_ARXIV = SignalGroup(
+    name="c4_arxiv",
+    version=1,
+    reads="clean",
+    packages=(),
+    compute=compute_c4_arxiv,
+    description="What C4's line filter meets in the form of the first arXiv version.",
+    optional=True,
+    columns=_c4_columns("arXiv:1910.10683v1, 2.2"),
 )
 REFINEDWEB = SignalGroup(
     name="refinedweb",

@@ -27,7 +27,7 @@ DUPLICATE = "duplicate"
 RESERVED = (EXTRACTED, DUPLICATE)
 
 # A trim that removes all that another one does stands for both.
-_STRICTER = {"c4_no_terminal": "c4"}
+_STRICTER = {"c4_no_terminal": "c4", "c4_arxiv": "c4"}
 
 Setting = str | bool | None | Mapping[str, Any]
 
@@ -280,7 +280,7 @@ def _few_enough(rules: Sequence[Rule]) -> tuple[Rule, ...]:
 
 
 def _prefix(preset: str) -> str:
-    return preset.replace("@", "_").replace(".", "_").replace("-", "_")
+    return preset.rstrip("~").replace("@", "_").replace(".", "_").replace("-", "_")
 
 
 def _unknown_preset(name: str) -> str:
