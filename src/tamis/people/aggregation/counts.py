@@ -23,6 +23,7 @@ from tamis.people.labels import Labels, NotLabels
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Hashes = NDArray[np.uint64]
 
 _ROUNDS = 3  # of refinement: 1 tells raters apart by whom they judged, 2 by how others judged the same, 3 to be sure
 
@@ -32,7 +33,8 @@ class Counts:
     """M distinct (item, rater, label) triples, sorted so, of I items, W raters, K classes; P distinct (rater, label).
 
     item, rater, label (M,) codes; weight (M,) how often; known (I,) the answer of a control item, or -1.
-    item_order, rater_order, class_order: the code in `Labels` of each code here.
+    item_order, rater_order, class_order: the code in `Labels` of each code here. rater_key (W,), class_key (K,): hashes
+    of content; raters whose labels are mirror images of each other have the same.
     """
 
     item: Ints
@@ -45,6 +47,8 @@ class Counts:
     item_order: Ints
     rater_order: Ints
     class_order: Ints
+    rater_key: Hashes
+    class_key: Hashes
 
     @classmethod
     def of(cls, labels: Labels, controls: Mapping[str, str] | None = None) -> Counts:
@@ -65,13 +69,14 @@ class Counts:
         return cls(
             item[order], rater[order], label[order], weight[order], known,
             len(labels.raters), len(labels.classes), item_order, rater_order, class_order,
+            keys[1][rater_order], keys[2][class_order],
         )  # fmt: skip
 
     def part(self, keep: Bools) -> Counts:
         """The triples of which `keep` (M,) is true, with all codes as they are."""
         rows = (self.item[keep], self.rater[keep], self.label[keep], self.weight[keep])
         orders = (self.item_order, self.rater_order, self.class_order)
-        return Counts(*rows, self.known, self.raters, self.classes, *orders)
+        return Counts(*rows, self.known, self.raters, self.classes, *orders, self.rater_key, self.class_key)
 
     @property
     def items(self) -> int:
@@ -250,16 +255,14 @@ def _inverse(order: Ints) -> Ints:
     return inverse
 
 
-def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """A 64-bit finaliser (splitmix64): unsigned products wrap."""
+def mix(value: Hashes) -> Hashes:
+    """A 64-bit finaliser (splitmix64): unsigned products wrap. Equal in, equal out; else as good as random."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
 
 
-def _colours(
-    item: Ints, rater: Ints, label: Ints, weight: Floats, known: Ints, sizes: list[Any]
-) -> list[NDArray[np.uint64]]:
+def _colours(item: Ints, rater: Ints, label: Ints, weight: Floats, known: Ints, sizes: list[Any]) -> list[Hashes]:
     """A hash of the content of each item, rater and class: colour refinement over the triples. Sums of unsigned
     integers wrap and do not depend on their order."""
     sides = (item, rater, label)
@@ -268,14 +271,14 @@ def _colours(
     hashes = [np.full(length, side, np.uint64) for side, length in enumerate(lengths, 1)]
     hashes[0] += (known >= 0).astype(np.uint64) * np.uint64(977)
     for _ in range(_ROUNDS):
-        seen = [_mix(hashes[side])[sides[side]] for side in range(3)]
+        seen = [mix(hashes[side])[sides[side]] for side in range(3)]
         fresh = []
         for side in range(3):
             left, right = (seen[other] for other in range(3) if other != side)
             total = np.zeros(lengths[side], np.uint64)
-            np.add.at(total, sides[side], _mix(left + np.uint64(3) * right + times))
-            fresh.append(_mix(hashes[side] + total))
+            np.add.at(total, sides[side], mix(left + np.uint64(3) * right + times))
+            fresh.append(mix(hashes[side] + total))
         rows = np.flatnonzero(known >= 0)
-        fresh[0][rows] = _mix(fresh[0][rows] ^ hashes[2][known[rows]])
+        fresh[0][rows] = mix(fresh[0][rows] ^ hashes[2][known[rows]])
         hashes = fresh
     return hashes

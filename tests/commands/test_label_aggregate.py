@@ -1,0 +1,126 @@
+"""`tamis label aggregate` at its real face: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from tamis.commands.label_aggregate import aggregate
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command("aggregate")(aggregate)
+LABELS = "item,worker,label\na,1,x\na,2,x\na,3,y\nb,1,y\nb,2,y\nb,3,y\nc,1,x\nc,2,y\n"
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "l.csv").write_text(LABELS)
+    (tmp_path / "t.csv").write_text("item,truth\na,x\nb,y\nc,x\n")
+
+    def call(*arguments: str, code: int = 0):
+        replaced = [str(tmp_path / one[1:]) if one.startswith("@") else one for one in arguments]
+        found = CliRunner().invoke(app, replaced)
+        assert found.exit_code == code, found.output + repr(found.exception)
+        return found
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["auto", "majority", "one-coin", "dawid-skene", "dawid-skene-pooled", "glad", "mace-em", "mace-vb", "soft"],
+)
+def test_json_is_the_contract(run, method):
+    body = json.loads(run("@l.csv", "--method", method, "--json").stdout)
+    assert [(row["example"], row["n"]) for row in body["labels"]] == [("a", 3), ("b", 3), ("c", 2)]
+    assert all(set(row) == {"example", "label", "posterior", "n"} for row in body["labels"])
+    assert [row["rater"] for row in body["raters"]] == ["1", "2", "3"]
+    assert "log_likelihood" in body
+    assert body["labels"][1]["label"] == "y"
+
+
+def test_accuracy_counts_a_tie_as_its_chance(run):
+    found = run("@l.csv", "-m", "majority", "--truth", "@t.csv")
+    assert "1 tied" in found.stdout
+    assert "0.8333 [" in found.stdout
+    body = json.loads(run("@l.csv", "-m", "majority", "--truth", "@t.csv", "--json").stdout)
+    assert body["accuracy"]["value"] == body["accuracy"]["majority"]["value"] == pytest.approx(2.5 / 3)
+
+
+def test_out_in_every_form(run, tmp_path):
+    for name in ("o.parquet", "o.csv", "o.jsonl"):
+        run("@l.csv", "-m", "majority", "--out", f"@{name}")
+    table = pq.read_table(tmp_path / "o.parquet")
+    assert table.column_names == ["example", "label", "posterior", "n", "tied", "entropy", "p_x", "p_y"]
+    assert [json.loads(line)["p_x"] for line in (tmp_path / "o.jsonl").read_text().splitlines()] == table[
+        "p_x"
+    ].to_pylist()
+    assert (tmp_path / "o.csv").read_text().startswith('"example","label"')
+    run("@l.csv", "-m", "majority", "--out", "@o.csv")
+    run("@l.csv", "-m", "crowdlab", "--model", "@o.csv")
+    body = json.loads(run("@l.csv", "-m", "majority", "--model", "@o.csv", "--json").stdout)
+    assert [row["rater"] for row in body["raters"]] == ["1", "2", "3", "model"]
+
+
+def test_controls_and_keep(run, tmp_path):
+    (tmp_path / "c.csv").write_text("item,control\nc,x\n")
+    body = json.loads(run("@l.csv", "-m", "dawid-skene", "--controls", "@c.csv", "--keep", "0.34", "--json").stdout)
+    assert "c" in [row["example"] for row in body["labels"]]
+    assert next(row for row in body["labels"] if row["example"] == "c")["posterior"] == 1
+
+
+def test_ratings(run, tmp_path):
+    (tmp_path / "r.csv").write_text("item,worker,label\na,1,1\na,2,2\na,3,9\n")
+    body = json.loads(run("@r.csv", "-m", "median", "--json").stdout)
+    assert body["labels"] == [{"example": "a", "label": 2.0, "posterior": None, "n": 3, "low": None, "high": None}]
+    assert "too few" in run("@r.csv", "-m", "median").stdout
+    run("@r.csv", "-m", "trimmed-mean", "--trim", "0.2")
+    run("@l.csv", "-m", "median", code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("@l.csv", "-m", "voodoo"), "there is no method voodoo: auto, majority"),
+        (("@none.csv",), "no such file"),
+        (("@l.csv", "--keep", "0"), "a share above 0"),
+        (("@l.csv", "--out", "@o.xls"), "name it .parquet"),
+        (("@l.csv", "-m", "crowdlab"), "give the model's probabilities"),
+        (("@l.csv", "--smoothing", "1"), "belongs to --method soft"),
+        (("@l.csv", "-m", "median", "--truth", "@t.csv"), "does not go with ratings"),
+        (("@l.csv", "--truth", "@l.csv"), "two answers"),
+        (("@bad.csv",), "Found: item, user, label"),
+        (("@l.csv", "--truth", "@other.csv"), "knows none of the examples"),
+    ],
+)
+def test_wrong_use_is_told(run, tmp_path, arguments, says):
+    (tmp_path / "bad.csv").write_text("item,user,label\na,1,x\n")
+    (tmp_path / "other.csv").write_text("item,truth\nzz,x\n")
+    assert says in run(*arguments, code=2).output
+
+
+def test_what_is_left_out_is_told(run, tmp_path):
+    (tmp_path / "g.csv").write_text("item,worker,label,seconds\na,1,x,3\na,2,,4\n")
+    found = run("@g.csv", "-m", "majority")
+    assert "1 rows have no label" in found.output
+    assert "not read: columns seconds" in found.output
+
+
+def test_names_from_files_are_inert_on_a_terminal(run, tmp_path):
+    (tmp_path / "x.csv").write_text("item,worker,label\n\x1b[31ma,\u202e1,x\n\x1b[31ma,2,x\n")
+    assert "\x1b" not in run("@x.csv", "-m", "majority").output
+    assert "\u202e" not in run("@x.csv", "-m", "majority").output
+
+
+def test_the_reference_set_end_to_end(run, data_dir):
+    folder = data_dir / "crowd/rte"
+    body = json.loads(
+        run(str(folder / "label.csv"), "-m", "mace-vb", "--json", "--truth", str(folder / "truth.csv")).stdout
+    )
+    assert body["log_likelihood"] == pytest.approx(-3923.87, abs=0.01)
+    assert body["accuracy"]["value"] == pytest.approx(0.92625, abs=1e-5)
+    assert body["accuracy"]["majority"]["value"] == pytest.approx(0.896875, abs=1e-5)
