@@ -87,3 +87,60 @@ def plan(
         settings = planning.Settings(examples, accuracy, target, classes, spread, most, least, budget, cost)
         found = planning.plan(settings, projects=projects, seed=seed)
         show(found.to_json()) if json_ else typer.echo(planning.describe(found))
+
+
+@app.command()
+def judge(
+    task: Annotated[Path | None, typer.Argument(help="The task, a YAML file; with --check: people's labels.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible URL, up to and with /v1. The key: --key-from.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name there.")] = None,
+    local: Annotated[str | None, typer.Option(help="A transformers model on this machine, instead.")] = None,
+    out: Annotated[Path, typer.Option(help="JSON Lines; answers that are in it are not asked for again.")] = Path(
+        "judged.jsonl"
+    ),
+    check: Annotated[Path | None, typer.Option(help="Check a file of judgements instead of making one.")] = None,
+    gold: Annotated[Path | None, typer.Option(help="With --check: known answers (example, truth).")] = None,
+    orders: Annotated[str, typer.Option(help="Comparisons in `both` orders, or as `given`.")] = "both",
+    most: Annotated[int | None, typer.Option(min=1, help="Only so many examples.")] = None,
+    per_minute: Annotated[float | None, typer.Option(min=0.001, help="Requests a minute at most.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds of one try.")] = 60.0,
+    retries: Annotated[int, typer.Option(min=0, help="Tries after the first, with growing pauses.")] = 5,
+    workers: Annotated[int, typer.Option("--workers", "-j", min=1, help="Requests at a time.")] = 4,
+    key_from: Annotated[str, typer.Option(help="The environment variable that holds the key.")] = "OPENAI_API_KEY",
+    json_: Json = False,
+) -> None:
+    """A model as one more rater; or checks one: position bias, length bias, agreement with people, gold.
+
+    Example: `tamis label judge task.yaml --endpoint http://127.0.0.1:8000/v1 --model NAME --out judged.jsonl`, then
+    `tamis label judge --check judged.jsonl people.csv`
+    """
+    from itertools import islice
+
+    from tamis.people import judges
+    from tamis.people import task as tasks
+    from tamis.people.judges import checks
+    from tamis.people.labels import Labels, read_truth
+
+    with errors():
+        if check is not None:
+            people = Labels.read(task) if task is not None else None
+            found = checks.check(judges.read(check), people, read_truth(gold) if gold is not None else None)
+            show([one.to_json() for one in found]) if json_ else typer.echo("\n\n".join(one.render() for one in found))
+            return
+        if task is None or (local is None) == (endpoint is None) or (endpoint is not None and model is None):
+            raise typer.BadParameter("give a task and either --endpoint with --model, or --local; or --check FILE")
+        if orders not in ("both", "given"):
+            raise typer.BadParameter("--orders is `both` or `given`")
+        loaded = tasks.load(task)
+        rows = islice(loaded.rows(), most)
+        name = model or str(local)
+        if endpoint is not None:
+            where = judges.Endpoint(endpoint, name, key_from, timeout, retries, per_minute)
+            with judges.Client(where) as client:
+                run = judges.judge(loaded, rows, client.ask, out, name=name, orders=orders, workers=workers)  # type: ignore[arg-type]
+        else:
+            ask = judges.local(name)
+            run = judges.judge(loaded, rows, ask, out, name=name, orders=orders, workers=1)  # type: ignore[arg-type]
+        show(run.to_json()) if json_ else typer.echo(run.render())

@@ -170,7 +170,7 @@ def _pairs(group: list[Annotation], said: Aggregated | None, prompt: str | None,
         return f"a {first.kind} compares nothing"
     if all(a.skipped for a in group) and not said:
         return _why_none(group)
-    if missing := [name for name in first.options if not isinstance(first.fields.get(name), str)]:
+    if missing := [name for name in first.options if first.fields.get(name) is None]:
         return f"the text of option {missing[0]} is not among the fields"
     place: Mapping[str, int] = {}
     if said:
@@ -187,7 +187,8 @@ def _pairs(group: list[Annotation], said: Aggregated | None, prompt: str | None,
             continue
         if lead < 0:
             one, other, wins, losses = other, one, losses, wins
-        row: Row = {"prompt": prompt_of(first, prompt), "chosen": first.fields[one], "rejected": first.fields[other]}
+        row: Row = {"prompt": prompt_of(first, prompt), "chosen": _text(first.fields[one])}
+        row["rejected"] = _text(first.fields[other])
         row |= {"votes_chosen": wins, "votes_rejected": losses, "votes_tied": ties, **_support(group, said)}
         if margin:
             row["margin"] = math.log((wins + ties / 2 + 0.5) / (losses + ties / 2 + 0.5))
@@ -240,6 +241,11 @@ _RESERVED = frozenset(
 
 def _free(name: str) -> str:
     return f"field_{name}" if name in _RESERVED else name
+
+
+def _text(value: Any) -> str:
+    """A response as raters saw it: one that is no text (`true`, a list of turns) as JSON."""
+    return value if isinstance(value, str) else dump(value)
 
 
 def _key(annotation: Annotation) -> str:
