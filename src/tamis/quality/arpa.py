@@ -131,7 +131,8 @@ def read(path: Path | str) -> tuple[npt.NDArray[np.uint64], int, dict[str, Any]]
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    opened: Any = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115
+    return opened  # type: ignore[no-any-return]
 
 
 def _preamble(file: IO[bytes], path: Path) -> Iterator[bytes]:

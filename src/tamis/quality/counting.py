@@ -1,7 +1,7 @@
 """Counting n-grams out of core, and modified Kneser-Ney: from texts to the probabilities of a back-off model.
 
-Every line that holds words is a sentence, ``<s> words </s>``, of the words of `kernels.sentences`. An n-gram is a row of
-64-bit word hashes in DuckDB, which groups, sorts and joins under a memory limit and spills to a folder; the words
+Every line that holds words is a sentence, ``<s> words </s>``, of the words of `kernels.sentences`. An n-gram is a row
+of 64-bit word hashes in DuckDB, which groups, sorts and joins under a memory limit and spills to a folder; the words
 themselves stay in memory, once each.
 
 The estimate is Chen and Goodman's (1998, section 3) as KenLM's lmplz makes it (Heafield et al. 2013): the count of an
@@ -18,6 +18,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -75,7 +76,7 @@ class Estimate:
         if not 1 <= order <= 8:
             raise ValueError(f"order is {order}: it must be 1 to 8")
         limits = [*prune, *[prune[-1] if prune else 0] * (order - len(prune))][:order]
-        if any(b < a for a, b in zip(limits, limits[1:], strict=False)) or (limits and limits[0]):
+        if any(b < a for a, b in pairwise(limits)) or (limits and limits[0]):
             raise ValueError(f"prune is {list(prune)}: it begins with 0 (words are never pruned) and never falls")
         self.order, self.limits, self.memory = order, limits, memory
         self.vocabulary = _Vocabulary()
@@ -223,7 +224,7 @@ class Estimate:
         for n in range(2, self.order + 1):
             names = _names(n)
             same = " AND ".join(f"g.{x} = u.{x}" for x in names[:-1])
-            suffix = " AND ".join(f"q.{a} = u.{b}" for a, b in zip(names, names[1:], strict=False))
+            suffix = " AND ".join(f"q.{a} = u.{b}" for a, b in pairwise(names))
             columns = ", ".join(f"u.{x}" for x in names)
             self._db.execute(
                 f"CREATE TABLE p{n} AS SELECT {columns}, u.rest / g.total + g.gamma * q.p AS p FROM u{n} u "

@@ -63,7 +63,7 @@ def counts_of(text: pa.Array, buckets: int = BUCKETS, ngram: int = NGRAM) -> npt
 
 def smoothed(counts: npt.NDArray[np.int64]) -> Floats:
     """A distribution over buckets without zeros."""
-    return (counts + SMOOTHING) / (counts.sum() + SMOOTHING * len(counts))
+    return np.asarray((counts + SMOOTHING) / (counts.sum() + SMOOTHING * len(counts)), np.float64)
 
 
 def train(
@@ -93,7 +93,7 @@ def divergence(p: Floats, q: Floats) -> float:
 
 
 def save(model: Importance, path: Path | str) -> None:
-    arrays = {"ratios": model.ratios, "target": model.target, "raw": model.raw}
+    arrays: dict[str, npt.NDArray[Any]] = {"ratios": model.ratios, "target": model.target, "raw": model.raw}
     write_model(path, FORMAT, VERSION, model.header, arrays)
 
 

@@ -116,13 +116,13 @@ def fit(
 
 
 def _norms(counts: npt.NDArray[np.int64]) -> Floats:
-    return np.maximum(counts, 1) / SCALE
+    return np.asarray(np.maximum(counts, 1) / SCALE, np.float64)
 
 
 def _sums(values: Floats, counts: npt.NDArray[np.int64]) -> Floats:
     total = np.append(0.0, np.cumsum(values))
     ends = np.cumsum(counts)
-    return total[ends] - total[ends - counts]
+    return np.asarray(total[ends] - total[ends - counts], np.float64)
 
 
 def _sigmoid(z: npt.NDArray[Any]) -> Floats:
@@ -144,11 +144,17 @@ def platt(logits: Floats, good: npt.NDArray[np.bool_], weights: Floats) -> tuple
         gradient = np.array([error @ logits, error.sum()])
         hessian = np.array([[curve @ logits**2, curve @ logits], [curve @ logits, curve.sum()]]) + 1e-9 * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
-        step *= min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
+        before = _cross_entropy(slope * logits + intercept, target, weights)
+        while _cross_entropy((slope - step[0]) * logits + intercept - step[1], target, weights) > before + 1e-9:
+            step /= 2  # too far: the loss is convex, a shorter step always helps
         slope, intercept = slope - float(step[0]), intercept - float(step[1])
-        if np.abs(step).max() < 1e-10:
+        if np.abs(step).max() < 1e-9:
             break
     return max(slope, 0.0), intercept
+
+
+def _cross_entropy(logits: Floats, target: Floats, weights: Floats) -> float:
+    return float(weights @ (np.logaddexp(0, logits) - target * logits))
 
 
 @dataclass(frozen=True)
@@ -182,8 +188,9 @@ class Linear:
 def about(settings: Settings, bias: float, calibration: Sequence[float]) -> dict[str, Any]:
     """What a file must say for its weights to mean anything."""
     return {
-        "text": "kernels.normalize: lower case, no marks, numbers as 0, each character of scripts without spaces a word",
-        "features": {"ngram": settings.ngram, "buckets": settings.buckets, "logit": "bias + 10 * mean of the weights of the different n-grams"},
+        "text": "kernels.normalize: lower case, no marks, numbers as 0, characters of scripts without spaces as words",
+        "features": {"ngram": settings.ngram, "buckets": settings.buckets},
+        "logit": "bias + 10 * mean of the weights of the different n-grams",
         "bias": bias,
         "calibration": {"method": "platt", "slope": calibration[0], "intercept": calibration[1]},
         "training": {

@@ -2,7 +2,7 @@
 
 The line names format, version, the digest of the arrays and each array with type, shape and place, beside whatever
 the model's room writes: training data with digests, settings, metrics, licence. Arrays are little-endian, begin at
-multiples of 64 bytes and are mapped, not read: workers of one machine share their memory. `head -1 FILE` shows the line.
+multiples of 64 bytes and are mapped, not read: workers of one machine share them. `head -1 FILE` shows the line.
 """
 
 from __future__ import annotations
@@ -69,9 +69,11 @@ def read_header(path: Path | str) -> dict[str, Any]:
         line = file.readline()
     try:
         header = json.loads(line)
-        header["format"], header["version"], header["arrays"], header["digest"]  # noqa: B018
-    except (ValueError, KeyError, TypeError):
-        raise NotAModel(f"{path} is no model of Tamis: its first line does not describe one") from None
+        whole = {"format", "version", "arrays", "digest"} <= set(header)
+    except ValueError:
+        whole = False
+    if not whole:
+        raise NotAModel(f"{path} is no model of Tamis: its first line does not describe one")
     return {**header, "_begins": len(line)}
 
 
@@ -85,7 +87,7 @@ def read_model(path: Path | str, format: str, versions: tuple[int, ...]) -> Mode
         raise NotAModel(f"{path} has version {header['version']} of {format}; this Tamis reads {versions}")
     begins = header.pop("_begins")
     mapped = np.memmap(path, np.uint8, "r", begins)
-    if hashlib.blake2b(mapped, digest_size=16).hexdigest() != header["digest"]:
+    if hashlib.blake2b(mapped.data, digest_size=16).hexdigest() != header["digest"]:
         raise NotAModel(f"{path} is damaged: its arrays do not have the digest {header['digest']}")
     arrays = {}
     for place in header["arrays"]:

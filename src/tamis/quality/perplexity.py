@@ -83,7 +83,7 @@ def train(
         estimate.run(texts, say)
         header: dict[str, Any] = {
             "order": order,
-            "words": "script, of kernels.normalize: lower case, no marks or punctuation, numbers as 0; a line is a sentence",
+            "words": "script, of kernels.normalize: lower case, no marks, no punctuation, numbers as 0",
             "data": texts.seen,
             "licence": licence or "not stated: that of the training data decides",
             "sentences": estimate.sentences,

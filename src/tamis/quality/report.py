@@ -55,9 +55,8 @@ def _ngram(header: Mapping[str, Any]) -> list[str]:
         out.append(f"{n:>5} {order['found']:>12,} {order['kept']:>10,} {d[0]:>5.2f} {d[1]:>5.2f} {d[2]:>5.2f}{note}")
     if "terciles" in header:
         t = header["terciles"]
-        out.append(
-            f"buckets   head up to {t['head']:,.1f}, middle up to {t['middle']:,.1f}, of {', '.join(t['data']['names'])}"
-        )
+        names = ", ".join(t["data"]["names"])
+        out.append(f"buckets   head up to {t['head']:,.1f}, middle up to {t['middle']:,.1f}, of {names}")
     else:
         out.append("buckets   none: train with --buckets REFERENCE for head, middle and tail")
     return out

@@ -164,7 +164,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     """The answer for people."""
     out = [
         f"{found['rule']}",
-        f"  keeps {found['keeps']:,} of {found['measured']:,} measured documents ({found['documents']:,} in the corpus)",
+        f"  keeps {found['keeps']:,} of {found['measured']:,} measured documents of {found['documents']:,}",
     ]
     if "divergence" in found:
         d = found["divergence"]

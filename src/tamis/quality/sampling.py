@@ -6,7 +6,7 @@ Memory: about 100 bytes a document of the sample. The n-grams of the sample (4 b
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,10 @@ class Sample:
         return len(self.good)
 
 
+# draw, begin, end (of its n-grams), bytes, host, language, content hash, number
+Row = tuple[float, int, int, int, str | None, str, int, int]
+
+
 class _Side:
     """A uniform sample of a stream: every document draws a number, the `cap` smallest stay."""
 
@@ -47,7 +51,7 @@ class _Side:
         self.spool, self.settings, self.cap = spool, settings, cap
         self.generator = np.random.default_rng([settings.seed, 3, side])
         self.limit = np.inf
-        self.rows: list[tuple[float, int, int, int, str | None, str, int, int]] = []
+        self.rows: list[Row] = []
 
     def read(self, texts: Texts, advance: Callable[[int], None]) -> None:
         for batch in texts:
@@ -103,12 +107,12 @@ def draw(
         # the map outlives the name of the file
         size = spool.tell() // 4
         buckets = np.memmap(spool, np.uint32, "r", shape=(size,)) if size else np.zeros(0, np.uint32)
-    keys = [{row[6] for row in side} for side in sides]
+    keys = [{row[6] for row in found} for found in sides]
     both = keys[0] & keys[1]
     rows, labels, repeated = [], [], 0
-    for label, side in zip((True, False), sides, strict=True):
+    for label, found in zip((True, False), sides, strict=True):
         seen: set[int] = set()
-        for row in side:
+        for row in found:
             repeated += row[6] in seen
             if row[6] not in both and row[6] not in seen:
                 rows.append(row)
@@ -124,12 +128,19 @@ def draw(
         marked,
         np.array([r[3] for r in rows], np.int64),
         np.unique(np.array(groups, np.int64), return_inverse=True)[1] if rows else np.zeros(0, np.int64),
-        tuple(len({r[4] for r, is_good in zip(rows, labels, strict=True) if r[4] and is_good == side})
-              for side in (True, False)),  # type: ignore[arg-type]  # fmt: skip
+        (_hosts(rows, labels, True), _hosts(rows, labels, False)),
         np.array([codes.index(r[5]) for r in rows], np.int64),
         codes,
         {
-            "good": int(marked.sum()), "bad": int((~marked).sum()), "cap": cap, "seed": settings.seed,
-            "repeated": repeated, "in_both": len(both),
+            "good": int(marked.sum()),
+            "bad": int((~marked).sum()),
+            "cap": cap,
+            "seed": settings.seed,
+            "repeated": repeated,
+            "in_both": len(both),
         },
-    )  # fmt: skip
+    )
+
+
+def _hosts(rows: Sequence[Row], labels: Sequence[bool], side: bool) -> int:
+    return len({row[4] for row, label in zip(rows, labels, strict=True) if row[4] and label == side})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from tamis.quality import arpa, dsir, linear, perplexity
 from tamis.quality.modelfile import read_header
@@ -37,11 +39,12 @@ def header(path: Path) -> dict[str, Any]:
 def score(path: Path, texts: Texts) -> Iterator[Row]:
     """Every document: the score of a classifier, the perplexity of an n-gram model, the log weight of DSIR."""
     kind = header(path)["format"]
-    of = {
+    scorers: dict[str, Callable[[pa.Array], npt.NDArray[np.float64]]] = {
         linear.FORMAT: lambda text: linear.load(str(path)).scores(text),
         arpa.FORMAT: lambda text: perplexity.load(str(path)).perplexities(text),
         dsir.FORMAT: lambda text: dsir.load(str(path)).log_weights(text),
-    }[kind]
+    }
+    of = scorers[kind]
     for batch in texts:
         values = of(batch.column("text"))
         for value, text, url in zip(values, batch.column("text"), batch.column("url").to_pylist(), strict=True):

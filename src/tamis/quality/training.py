@@ -94,7 +94,7 @@ def _unicode() -> str:
 def balance(good: npt.NDArray[np.bool_]) -> Floats:
     """Weights that make both kinds equally heavy and sum to N."""
     share = good.mean()
-    return np.where(good, 0.5 / share, 0.5 / (1 - share))
+    return np.asarray(np.where(good, 0.5 / share, 0.5 / (1 - share)), np.float64)
 
 
 def examine(
