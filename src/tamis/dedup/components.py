@@ -19,6 +19,9 @@ from tamis.engine import Context
 # 1: the first.
 VERSION = 1
 
+# Edges that are worth a look at all that is known; bounds memory, changes nothing.
+AT_ONCE = 2_000_000
+
 COMPONENTS = pa.schema([pa.field("gid", pa.uint64(), nullable=False), pa.field("root", pa.uint64(), nullable=False)])
 
 
@@ -35,12 +38,19 @@ def components_task(
 ) -> dict[str, Any]:
     """inputs: all STARS; outputs: COMPONENTS, row group s holds the documents of shard s. params: shards.
 
-    Memory: about 64 bytes for every document that shares a bucket, and the edges of one partition.
+    Memory: about 120 bytes for every document that shares a bucket, and the edges of one partition.
     """
     nodes = root = np.zeros(0, np.uint64)
-    for path in inputs:
+    parts: list[tuple[U64, U64]] = []
+    for number, path in enumerate(inputs, 1):
         table = documents.read_table(path)
-        nodes, root = grow(nodes, root, numpy(table, "left"), numpy(table, "right"))
+        parts.append((numpy(table, "left"), numpy(table, "right")))
+        # Not after every partition: what is known is gone through each time, so let what is new be as much.
+        if number == len(inputs) or sum(len(left) for left, _ in parts) >= max(len(nodes), AT_ONCE):
+            left, right = (np.concatenate(side) for side in zip(*parts, strict=True))
+            parts = []
+            nodes, root = grow(nodes, root, left, right)
+            del left, right
     shards = params["shards"]
     bounds = np.searchsorted(nodes, np.arange(shards + 1, dtype=np.uint64) << np.uint64(32))
     with documents.ParquetShard(outputs[0], COMPONENTS) as file:
