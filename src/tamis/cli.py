@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import tamis
-from tamis.commands import audit, decontaminate, label
+from tamis.commands import audit, decontaminate, label, quality
 from tamis.commands.shared import CorpusName, EngineName, Json, Refused, Work, Workers, errors, show
 
 app = typer.Typer(
@@ -262,6 +262,7 @@ def doctor(
 app.add_typer(decontaminate.app, name="decontaminate")
 app.add_typer(audit.app, name="audit")
 app.add_typer(label.app, name="label")
+app.add_typer(quality.app, name="quality")
 
 
 def _setting(change: str) -> tuple[str, str | bool]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,8 +48,7 @@ def scored(params: Mapping[str, Any], paths: Mapping[str, str]) -> SignalGroup:
             column,
             SHARE,
             "probability in [0, 1]",
-            f"that a document is of the good kind of the model {Path(paths[column]).name if column in paths else column}, "
-            "were both kinds equally frequent; null without a word",
+            "that a document is of the model's good kind, were both kinds equally frequent; null without a word",
             "a model of `tamis quality train`",
         )
         for column in models
