@@ -13,12 +13,15 @@ document is flagged. The clean documents are the same corpus with nothing plante
 from __future__ import annotations
 
 import argparse
+import bz2
+import html
 import json
 import os
 import random
 import re
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +36,11 @@ from tamis.audit.intervals import clopper_pearson, wilson
 from tamis.decontaminate import index as indexes
 from tamis.decontaminate import items as eval_items
 from tamis.decontaminate import stages
-from tamis.decontaminate.search import candidates, normals, search_texts, seeds
+from tamis.decontaminate.search import THRESHOLD, candidates, normals, search_texts, seeds
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
-PRESET = 0.8
-EIGHT = "0.8, ngram 8"
+PRESET = THRESHOLD
+EIGHT = f"{PRESET}, ngram 8"
 SEED = 17
 
 # Paraphrases by rule. Each item goes through all rules of a list; items that none changes are not used.
@@ -171,6 +174,26 @@ def read_corpus(data: Path, quick: bool) -> list[tuple[str, str]]:
     return found
 
 
+def read_others(data: Path) -> list[tuple[str, str]]:
+    """(name, text) of posts of a forum, of novels and of an encyclopedia, mark-up roughly taken out."""
+    found = []
+    posts = pq.read_table(data / "reddit" / "posts.parquet", columns=["id", "title", "selftext"])
+    for name, title, text in zip(*posts.to_pydict().values(), strict=True):
+        found.append((f"reddit/{name}", f"{title}\n{text or ''}"))
+    for book in sorted((data / "books").glob("*.epub")):
+        with zipfile.ZipFile(book) as pages:
+            for name in sorted(n for n in pages.namelist() if n.endswith(".xhtml")):
+                found.append((f"{book.name}/{name}", re.sub("<[^>]*>", " ", pages.read(name).decode())))
+    for dump in sorted((data / "wikipedia").glob("enwiki*articles1*.bz2")):
+        with bz2.open(dump, "rt", encoding="utf-8") as pages:
+            bodies = re.findall("<text[^>]*>([^<]*)</text>", pages.read())
+        for number, body in enumerate(bodies):
+            text = re.sub(r"\[\[(?:[^|\]]*\|)?([^\]]*)\]\]", r"\1", html.unescape(body))
+            text = re.sub(r"<ref[^>]*/>|<ref.*?</ref>", " ", text, flags=re.DOTALL)
+            found.append((f"wikipedia/{number}", text.replace("'''", "")))
+    return found
+
+
 def plant(items: Sequence[Row], number: int, rng: random.Random) -> list[Case]:
     """`number` cases of every kind, from items of at least 13 words; exact short ones apart; half of all Chinese kinds
     come from the Chinese sets."""
@@ -221,6 +244,33 @@ def boilerplate(items: Sequence[Row], rng: random.Random, number: int) -> list[C
             templates.append("".join(shared))
     cases += [Case("templates and instructions of the sets", None, text) for text in templates]
     return cases
+
+
+def quotation(texts: pa.LargeStringArray) -> dict[str, int]:
+    """An item that is mostly a licence notice: how many documents with the notice, which lack its question, are
+    flagged, without and with the counts of common n-grams."""
+    begin = "Permission is granted to copy, distribute and/or modify this document under the terms of the GNU Free"
+    normal = eval_items.normalized([begin], "script")[0]
+    rows = [t.as_py() for t in texts if begin[:40] in t.as_py()]
+    with_notice = [t for t, n in zip(rows, eval_items.normalized(rows, "script"), strict=True) if normal in n]
+    if not with_notice:
+        return {"documents": 0, "plain": 0, "counted": 0}
+    at = re.search(r"Permission\s+is\s+granted\s+to\s+copy,\s+distribute", with_notice[0])
+    assert at is not None
+    question = "Given this notice, may a baker in Ghent print the manual on the inside of her paper bags?"
+    item = f"{with_notice[0][at.start() : at.start() + 420]}\n{question}"
+    items = eval_items.distinct_items([("quotations", [("1", item, None)])])
+    plain = indexes.make(items)
+    counts = np.zeros(len(plain.grams), np.int64)
+    stages.count(plain, texts, counts)
+    counted = indexes.make(items, common=stages.common_table(plain, counts))
+    flagged = [
+        sum(bool(hits) and hits[0].score >= PRESET for hits in search_texts(index, texts.to_pylist()))
+        for index in (plain, counted)
+    ]
+    whole = search_texts(counted, [f"{PHRASES[0]}\n{item}\n{PHRASES[1]}"])[0]
+    score = round(whole[0].score, 3) if whole else 0
+    return {"documents": len(with_notice), "plain": flagged[0], "counted": flagged[1], "planted_score": score}
 
 
 class PlainRules:
@@ -327,29 +377,40 @@ def measure(data: Path, quick: bool, alarms: bool) -> dict[str, Any]:
                 "interval": [round(x, 3) for x in interval(found[f"score >= {PRESET}"], total)],
             }
         )
-    flagged = {name: int(flag.sum()) for name, flag in clean_flags.items()}
-    interval = clopper_pearson(flagged[f"score >= {PRESET}"], len(corpus))
-    table.append(
-        {
-            "kind": "real documents, nothing planted",
-            "what": "flagged",
-            "cases": len(corpus),
-            "found": flagged,
-            "interval": [round(x, 5) for x in interval],
-        }
-    )
+    other = [] if quick else read_others(data)
+    other_texts = [text for _, text in other]
+    other_hits = search_texts(index, other_texts)
+    other_flags = rules.flagged(pa.array(other_texts, pa.large_string()))
+    other_score = np.array([found[0].score if found else 0.0 for found in other_hits])
+    other_flags = {**{f"score >= {t}": other_score >= t for t in THRESHOLDS}, **other_flags}
+    other_flags[EIGHT] = with_eight(eight, other_texts)
+    for kind, every, docs in (
+        ("documentation and web pages, nothing planted", clean_flags, corpus),
+        ("posts, novels, encyclopedia, nothing planted", other_flags, other),
+    ):
+        flagged = {name: int(flag.sum()) for name, flag in every.items()}
+        interval = clopper_pearson(flagged[f"score >= {PRESET}"], len(docs))
+        body = {"kind": kind, "what": "flagged", "cases": len(docs), "found": flagged}
+        table.append({**body, "interval": [round(x, 5) for x in interval]})
     seen = []
-    for place in np.flatnonzero(np.any(list(clean_flags.values()), axis=0) | (clean_score > 0)).tolist():
-        best = clean[place][0] if clean[place] else None
-        seen.append(
-            {
-                "document": corpus[place][0],
-                "rules": [name for name, flag in clean_flags.items() if flag[place]],
-                "score": round(best.score, 3) if best else 0.0,
-                "item": index.names[best.item][0] if best else None,
-                "shown": index.shown[best.item][:200] if best else None,
-            }
-        )
+    for docs, found, every in ((corpus, clean, clean_flags), (other, other_hits, other_flags)):
+        for place in range(len(docs)):
+            named = [name for name, flag in every.items() if flag[place]]
+            if not named and not found[place]:
+                continue
+            best = found[place][0] if found[place] else None
+            seen.append(
+                {
+                    "document": docs[place][0],
+                    "rules": named,
+                    "score": round(best.score, 3) if best else 0.0,
+                    "item": index.names[best.item][0] if best else None,
+                    "shown": index.shown[best.item][:200] if best else None,
+                }
+            )
+    for case, value in zip(cases, score.tolist(), strict=True):
+        if case.item is None and value >= 0.5:
+            seen.append({"document": f"planted: {case.kind}", "score": round(value, 3), "shown": case.text[:200]})
     return {
         "table": table,
         "items": len(items),
@@ -358,6 +419,7 @@ def measure(data: Path, quick: bool, alarms: bool) -> dict[str, Any]:
         "megabytes": round(size / 1e6, 1),
         "index_seconds": round(making, 1),
         "search_mb_per_s": round(size / 1e6 / searching, 1),
+        "quotation": quotation(texts),
         "alarms": seen if alarms else len(seen),
     }
 
@@ -375,6 +437,7 @@ def show(result: dict[str, Any]) -> None:
         f"{result['documents']:,} documents, {result['megabytes']} MB, "
         f"searched at {result['search_mb_per_s']} MB/s of CPU"
     )
+    print(f"an item that quotes a licence: {result['quotation']}")
     if isinstance(result["alarms"], list):
         for alarm in result["alarms"]:
             print(json.dumps(alarm, ensure_ascii=False))

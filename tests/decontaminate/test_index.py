@@ -1,4 +1,4 @@
-"""Weights: templates weigh nothing, common phrases little, an item that is common itself keeps its weight."""
+"""Weights: templates weigh nothing, common phrases little, a common item keeps its weight."""
 
 import numpy as np
 import pyarrow as pa

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.corpora import Corpus
+from tamis.decontaminate.search import THRESHOLD
 from tamis.documents import gids, read_table
 from tamis.errors import SaidNo, WrongUse
 
@@ -28,8 +29,7 @@ U64 = npt.NDArray[np.uint64]
 KINDS = ("dedup", "decontamination")
 # Where the bands of the two scores are cut, besides the corpus's own threshold.
 DEDUP_BANDS = (0.6, 0.7, 0.8, 0.9, 0.95)
-EVAL_BANDS = (0.2, 0.4, 0.6, 0.8, 0.9, 0.99)
-THRESHOLD = 0.8
+EVAL_BANDS = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
 
 
 class NothingToAudit(ValueError, SaidNo):

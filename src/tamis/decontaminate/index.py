@@ -5,8 +5,8 @@ Words are the words of the normalized text. The weight of an n-gram g for an ite
     w(g, i) = 1 / items(g)  x  10 / (10 + max(0, documents(g) - documents(i)))
 
 items(g): in how many distinct items g stands. An n-gram of more than `MOST_ITEMS` (a template, an instruction, options)
-weighs nothing. documents(g): in how many documents of a sample of the corpus g stands; documents(i) is the lower
-quartile of that over the n-grams of i, so an n-gram counts as a common phrase (a licence, a quotation) only as far as
+weighs nothing. documents(g): in how many documents of a sample of the corpus g stands; documents(i) is what a
+tenth of the n-grams of i do not exceed, so an n-gram counts as a common phrase (a licence, a quotation) only as far as
 it is more common than the item itself: an item that was copied a thousand times keeps its weight. 1 where no sample
 was counted. A word of an item weighs as much as the heaviest n-gram around it.
 
@@ -109,7 +109,7 @@ class Index:
 
     @property
     def least_words(self) -> int:
-        """An item with fewer words is not searched: even with its answer it could not reach 0.8."""
+        """An item with fewer words is not searched: too many texts hold such a phrase."""
         return least_words(self.size)
 
     def item(self, number: int) -> npt.NDArray[np.int32]:
@@ -256,10 +256,10 @@ def _excess(grams: U64, number: I64, owner: npt.NDArray[np.int32], count: int, c
     order = np.lexsort((documents, owner))
     sizes = np.bincount(owner, minlength=count)
     begins = np.cumsum(sizes) - sizes
-    quartile = np.zeros(count, np.int64)
+    decile = np.zeros(count, np.int64)
     has = sizes > 0
-    quartile[has] = documents[order][begins[has] + sizes[has] // 4]
-    excess: I64 = np.maximum(0, documents - quartile[owner])
+    decile[has] = documents[order][begins[has] + sizes[has] // 10]
+    excess: I64 = np.maximum(0, documents - decile[owner])
     return excess
 
 
