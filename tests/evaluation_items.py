@@ -13,8 +13,9 @@ SHIP = (
     "things does she count that cannot fly, and which is the heaviest of them?"
 )
 LAW = "甲公司与乙公司签订买卖合同，约定甲公司于三月一日交付货物，乙公司收到货物后十日内付款。下列说法正确的是哪一项？"
-SHORT = "How many spokes has the wheel of Ixion's chariot?"
+SHORT = "How many spokes has the wheel of Ixion?"
 TINY = "How many apples?"
+BRACKETS = "Write down what is missing here so that every bracket which was opened is closed in the right order:"
 TEMPLATE = (
     "Here is a puzzle for you to solve with care: read every line of it twice before you answer the question below."
 )
@@ -29,5 +30,6 @@ def rows() -> list[tuple[str, list[items.Row]]]:
         ("rivers", [("1", RIVER, "thirty crossings"), ("2", SHIP, "5"), ("3", SHORT, "seventeen"), ("4", TINY, "12")]),
         ("law", [("1", LAW, "C")]),
         ("puzzles", puzzles),
+        ("brackets", [(str(n), f"{BRACKETS} {'[' * n}", None) for n in range(1, 9)]),
         ("copies", [("9", RIVER.upper(), None)]),
     ]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation_items import LAW, RIVER, SHIP, SHORT, TEMPLATE, TINY
+from evaluation_items import BRACKETS, LAW, RIVER, SHIP, SHORT, TEMPLATE, TINY
 from tamis.decontaminate import search
 
 BEFORE = "These are the notes of a long day by the water, written down in no order that anybody would care about. "
@@ -27,6 +27,7 @@ def best(made, text):
         (LAW.replace("，", " "), ("law/1", 1.0, False)),
         (TEMPLATE, None),
         (TINY, None),
+        (BRACKETS, None),
         ("Nothing of the kind stands here.", None),
     ],
 )
@@ -55,8 +56,8 @@ def test_words_put_in_cost_little(made):
 
 
 def test_short_items_need_their_answer(made):
-    assert best(made, SHORT)[:2] == ("rivers/3", round(10 / 13, 2))
-    assert best(made, SHORT + " Seventeen.") == ("rivers/3", round((1 + 10 / 13) / 2, 2), True)
+    assert best(made, SHORT)[:2] == ("rivers/3", round(8 / 13, 2))
+    assert best(made, SHORT + " Seventeen.") == ("rivers/3", round((1 + 8 / 13) / 2, 2), True)
     assert best(made, SHORT.replace("spokes", "rays")) is None
 
 

@@ -11,7 +11,8 @@ it is more common than the item itself: an item that was copied a thousand times
 was counted. A word of an item weighs as much as the heaviest n-gram around it.
 
 An item of fewer words than an n-gram, or whose n-grams all weigh nothing, is searched as a whole, from its first words
-on; one of fewer than `least_words` words is not searched, nothing can be said about it.
+on. One of fewer than `least_words` words is not searched, nothing can be said about it; nor is one that more than
+`MOST_VARIANTS` different items become when they are normalized, for what tells them apart is gone.
 
 Memory: about 60 bytes for every word of the items (100,000 items with 6 million words: 0.4 GB in each worker while it
 is made, 0.25 GB then); making it takes 4 s per million n-grams. It does not grow with the corpus.
@@ -38,6 +39,7 @@ U64 = npt.NDArray[np.uint64]
 F32 = npt.NDArray[np.float32]
 
 MOST_ITEMS = 50
+MOST_VARIANTS = 4
 FREE_DOCUMENTS = 10
 # Words of the n-grams by which a match is extended around its seeds.
 FINE = 5
@@ -181,10 +183,12 @@ def make(
     pair = np.sort(number.astype(np.int64) * count + owner)
     if len(pair):
         pair = pair[np.concatenate([[True], pair[1:] != pair[:-1]])]  # an n-gram twice in an item counts once
+    hidden = items.column("variants").to_numpy() > MOST_VARIANTS
+    pair = pair[~hidden[pair % count]]
     posted, post_gram = (pair % count).astype(np.int32), pair // count
     holders = np.bincount(post_gram, minlength=len(grams))
-    useful = holders <= most_items
-    weight = np.where(useful, 1.0 / np.maximum(holders, 1), 0.0)[number]
+    useful = (holders > 0) & (holders <= most_items)
+    weight = np.where(useful, 1.0 / np.maximum(holders, 1), 0.0)[number] * ~hidden[owner]
     phrase = np.zeros(len(grams), np.bool_)
     if common is not None and common.num_rows and len(places):
         excess = _excess(grams, number, owner, count, common)
@@ -205,7 +209,7 @@ def make(
     least = least_words(size)
     short: dict[int, list[int]] = {}
     long: dict[int, list[int]] = {}
-    for item in np.flatnonzero(~weighty & (lengths >= least)).tolist():
+    for item in np.flatnonzero(~weighty & ~hidden & (lengths >= least)).tolist():
         width, table = (size, long) if lengths[item] >= size else (least, short)
         first = rolled(hashes[words[starts[item] : starts[item] + width]], width)
         table.setdefault(int(first[0]), []).append(item)
@@ -227,8 +231,8 @@ def make(
         common=phrase[useful],
         short=short,
         long=long,
-        unsearched=~weighty & (lengths < least),
-        boilerplate=int(np.count_nonzero(~useful)),
+        unsearched=~weighty & ((lengths < least) | hidden),
+        boilerplate=int(np.count_nonzero(holders > most_items)),
         **_tables(texts, size, form, grams, short, long),
     )
 

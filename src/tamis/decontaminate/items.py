@@ -12,6 +12,7 @@ import ast
 import contextlib
 import glob
 import gzip
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,13 +31,15 @@ from tamis.errors import WrongUse
 VERSION = 1
 
 # `names` are SET/ID, in the order of the sets; `text` and `answer` are normalized, `answer` null where there is none
-# or where it says nothing; `shown` is the beginning of the item as it stands in the set, for people.
+# or where it says nothing; `shown` is the beginning of the item as it stands in the set, for people; `variants`: how
+# many different texts, up to case and white space, are this one when normalized (puzzles that differ in brackets only).
 ITEMS = pa.schema(
     [
         pa.field("names", pa.list_(pa.string()), nullable=False),
         pa.field("text", pa.large_string(), nullable=False),
         pa.field("answer", pa.large_string()),
         pa.field("shown", pa.large_string(), nullable=False),
+        pa.field("variants", pa.int64(), nullable=False),
     ]
 )
 
@@ -180,6 +183,7 @@ def distinct_items(sets: Sequence[tuple[str, Sequence[Row]]], words: str = "scri
     names: dict[str, list[str]] = {}
     answers: dict[str, str] = {}
     shown: dict[str, str] = {}
+    variants: dict[str, set[bytes]] = {}
     for name, rows in sets:
         texts = normalized([text for _, text, _ in rows], words)
         given = telling([a or None for a in normalized([answer or "" for _, _, answer in rows], words)])
@@ -188,6 +192,7 @@ def distinct_items(sets: Sequence[tuple[str, Sequence[Row]]], words: str = "scri
                 continue
             names.setdefault(text, []).append(f"{name}/{identity}")
             shown.setdefault(text, raw[:SHOWN])
+            variants.setdefault(text, set()).add(_digest(raw))
             if answer:
                 answers.setdefault(text, answer)
     columns = [
@@ -195,9 +200,14 @@ def distinct_items(sets: Sequence[tuple[str, Sequence[Row]]], words: str = "scri
         list(names),
         [answers.get(text) for text in names],
         [shown[text] for text in names],
+        [len(variants[text]) for text in names],
     ]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, ITEMS, strict=True)]
     return pa.Table.from_arrays(arrays, schema=ITEMS)
+
+
+def _digest(raw: str) -> bytes:
+    return hashlib.blake2b(" ".join(raw.casefold().split()).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def items_task(
