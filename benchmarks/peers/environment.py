@@ -12,6 +12,24 @@ from pathlib import Path
 # model, no download); lxml_html_clean is what the trafilatura that datatrove pins no longer gets from lxml.
 DATATROVE = ("datatrove[processing,io]==0.10.*", "spacy>=3.8", "xxhash<4", "lxml_html_clean")
 
+# pandas 3 changes which class gets a tie in a majority vote, and scikit-learn from 1.6 on breaks two methods.
+CROWD_KIT = ("crowd-kit==1.4.*", "pandas<3", "scikit-learn<1.6", "krippendorff>=0.8")
+
+
+def crowd_kit(folder: Path) -> Path:
+    """The Python of crowd-kit's environment below `folder`, made if it is not there; with pln-fing-udelar's
+    krippendorff. Raises CalledProcessError where pip fails."""
+    return _environment(folder / "crowd-kit", list(CROWD_KIT))
+
+
+# dolma's own pins of s3fs and boto3 take pip hours to reconcile; these go together. uniseg comes with it.
+DOLMA = ("dolma==1.2.1", "boto3==1.28.17", "botocore==1.31.17", "aiobotocore==2.5.4", "numpy<2")
+
+
+def dolma(folder: Path) -> Path:
+    """The Python of dolma's environment below `folder`, made if it is not there. It needs numpy 1."""
+    return _environment(folder / "dolma", list(DOLMA))
+
 
 def datatrove(folder: Path) -> Path:
     """The Python of datatrove's environment below `folder`, made if it is not there.

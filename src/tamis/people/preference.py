@@ -150,8 +150,8 @@ def bradley_terry(
 
     prior: precision of the normal prior on strengths (0.01: a standard deviation of 10, which nobody with a win and a
     loss feels; 0 for none). position: one log-odds for the first place, or one a rater (prior N(0, 1)). skill: a factor
-    a rater on differences, prior N(1, 1): 0 is a rater who does not look, below 0 one who prefers the weaker. Strengths and
-    skills share a scale that only the prior holds, so compare skills with each other.
+    a rater on differences, prior N(1, 1): 0 is a rater who does not look, below 0 one who prefers the weaker.
+    Strengths and skills share a scale that only the prior holds, so compare skills with each other.
     weights: how much a rater's comparisons count; 1 where not named.
     """
     problem = _Problem(comparisons, ties == "davidson", prior, position, skill, weights or {})

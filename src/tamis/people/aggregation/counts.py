@@ -25,6 +25,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Hashes = NDArray[np.uint64]
 
+_BLOCK = 32_768  # numbers that are normalised at once, so that they stay in the cache
 _ROUNDS = 3  # of refinement: 1 tells raters apart by whom they judged, 2 by how others judged the same, 3 to be sure
 
 
@@ -139,16 +140,17 @@ class Counts:
         """(P, I) sparse: the transpose of `by_item`, without the items that teach nothing about their raters."""
         keep = self.shared[self.item]
         shape = (len(self.pair_rater), self.items)
+        # By column: items are read in order and the sums, which are few, stay in the cache.
         return sparse.csc_array(
             (self.weight[keep], self.pair[keep].astype(np.int32), _starts(self.item[keep], self.items)), shape=shape
-        ).tocsr()
+        )
 
     @cached_property
     def teaching_cells(self) -> Any:
         """(P, I * K) sparse: as `teaching`, with the label's own class apart."""
         keep = self.shared[self.item]
         shape = (len(self.pair_rater), self.votes.size)
-        return sparse.coo_array((self.weight[keep], (self.pair[keep], self.cell[keep])), shape=shape).tocsr()
+        return sparse.coo_array((self.weight[keep], (self.pair[keep], self.cell[keep])), shape=shape).tocsc()
 
     def frequency(self, posterior: Floats) -> Floats:
         """(K,) the mean posterior of the items that teach."""
@@ -196,17 +198,23 @@ class Counts:
         whose answer is known is the joint with that answer. Overwrites what it is given."""
         rows = np.flatnonzero(self.known >= 0)
         joint = log_joint[rows, self.known[rows]]
-        classes = [log_joint[:, code] for code in range(self.classes)]  # numpy is slow on a short axis
-        top = classes[0].copy()
-        for values in classes[1:]:
-            np.maximum(top, values, out=top)
-        log_joint -= top[:, None]
-        posterior = np.exp(log_joint, out=log_joint)
-        total = classes[0].copy()
-        for values in classes[1:]:
-            total += values
-        posterior /= total[:, None]
-        evidence = np.log(total) + top
+        evidence = np.empty(log_joint.shape[:1] + log_joint.shape[2:])
+        size = max(1, _BLOCK * self.items // max(log_joint.size, 1))
+        for first in range(0, self.items, size):
+            block = log_joint[first : first + size]
+            classes = [block[:, code] for code in range(self.classes)]  # numpy is slow on a short axis
+            top = classes[0].copy()
+            for values in classes[1:]:
+                np.maximum(top, values, out=top)
+            block -= top[:, None]
+            np.exp(block, out=block)
+            total = classes[0].copy()
+            for values in classes[1:]:
+                total += values
+            block /= total[:, None]
+            np.log(total, out=total)
+            np.add(top, total, out=evidence[first : first + size])
+        posterior = log_joint
         if len(rows):
             evidence[rows] = joint
             self.clamp(posterior)
