@@ -12,6 +12,7 @@ import typer
 
 import tamis
 from tamis.commands import audit, decontaminate, label, quality
+from tamis.commands import rules as rule_verbs
 from tamis.commands.shared import CorpusName, EngineName, Json, Refused, Work, Workers, errors, show
 
 app = typer.Typer(
@@ -25,6 +26,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+rules_app = typer.Typer(rich_markup_mode="markdown")
 
 
 @app.callback(invoke_without_command=True)
@@ -69,6 +73,7 @@ def run(
     work: Work = Path("workspace"),
     workers: Workers = None,
     engine: EngineName = "local",
+    address: Annotated[str | None, typer.Option("--address", help="Of a Ray cluster, with `--engine ray`.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Drop corpora that stand on other documents.")] = False,
     json_: Json = False,
 ) -> None:
@@ -81,7 +86,7 @@ def run(
     from tamis import running
 
     with errors():
-        outcome = running.run(recipe, work, workers, engine, replace)
+        outcome = running.run(recipe, work, workers, engine, replace, address)
         if json_:
             show(outcome.to_json())
 
@@ -169,8 +174,9 @@ def what_if(
             typer.echo(what_if_text.render(answer))
 
 
-@app.command()
+@rules_app.callback(invoke_without_command=True)
 def rules(
+    context: typer.Context,
     work: Work = Path("workspace"),
     corpus: CorpusName = "main",
     presets: Annotated[
@@ -185,6 +191,8 @@ def rules(
 
     Example: `tamis rules --signals`
     """
+    if context.invoked_subcommand is not None:
+        return
     from tamis import running
 
     with errors():
@@ -259,6 +267,9 @@ def doctor(
             raise Refused(f"{len(found['damaged'])} files {told}.")
 
 
+rules_app.command("diff")(rule_verbs.diff)
+rules_app.command("tune")(rule_verbs.tune)
+app.add_typer(rules_app, name="rules")
 app.add_typer(decontaminate.app, name="decontaminate")
 app.add_typer(audit.app, name="audit")
 app.add_typer(label.app, name="label")

@@ -21,7 +21,7 @@ Work = Annotated[Path, typer.Option("--work", "-w", help="The workspace: a folde
 CorpusName = Annotated[str, typer.Option("--corpus", "-c", help="Which corpus of the workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Workers = Annotated[int | None, typer.Option("--workers", "-j", min=1, help="Processes; as many as cores if absent.")]
-EngineName = Annotated[str, typer.Option("--engine", help="Where tasks run: `local`.")]
+EngineName = Annotated[str, typer.Option("--engine", help="Where tasks run: `local`, or `ray`.")]
 
 
 class Refused(SaidNo):
