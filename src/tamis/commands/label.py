@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tamis.commands import label_aggregate, label_serve
-from tamis.commands.shared import Json, errors, show
+from tamis.commands.shared import CorpusName, Json, Work, errors, show
 
 app = typer.Typer(
     name="label",
@@ -144,3 +144,55 @@ def judge(
             ask = judges.local(name)
             run = judges.judge(loaded, rows, ask, out, name=name, orders=orders, workers=1)  # type: ignore[arg-type]
         show(run.to_json()) if json_ else typer.echo(run.render())
+
+
+@app.command()
+def sample(
+    n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many documents.")] = 100,
+    out: Annotated[Path, typer.Option(help="JSON Lines of id, url, text: the `examples.path` of a task.")] = Path(
+        "examples.jsonl"
+    ),
+    work: Work = Path("workspace"),
+    corpus: CorpusName = "main",
+    reason: Annotated[
+        list[str] | None, typer.Option(help="Only documents dropped by this rule, or `kept`; repeatable.")
+    ] = None,
+    each: Annotated[bool, typer.Option("--each", help="So many of every reason, not in all.")] = False,
+    seed: Seed = 17,
+    json_: Json = False,
+) -> None:
+    """Draws documents of a corpus for people to judge, kept and dropped, without saying which.
+
+    Example: `tamis label sample --work ./web -n 200 --reason kept --reason top_2 --each --out examples.jsonl`
+    """
+    from tamis.corpora import Corpus
+    from tamis.people import sampling
+    from tamis.workspace import Workspace
+
+    with errors():
+        reader = Corpus(Workspace(work), corpus)
+        drawn = sampling.sample(reader, out, n, reasons=tuple(reason or ()), each=each, seed=seed)
+        show(drawn.to_json()) if json_ else typer.echo(drawn.render())
+
+
+@app.command()
+def signals(
+    file: Annotated[Path, typer.Argument(help="Aggregated labels: Parquet, JSONL or CSV, a row per document.")],
+    name: Annotated[str, typer.Option(help="The column's name: labels.NAME in rules.")] = "judged",
+    example: Annotated[str, typer.Option(help="The file's column of document ids.")] = "example",
+    label: Annotated[str, typer.Option(help="The file's column of labels.")] = "label",
+    work: Work = Path("workspace"),
+    corpus: CorpusName = "main",
+    json_: Json = False,
+) -> None:
+    """Says which documents of a corpus a file of labels covers, and prints what to write into the recipe.
+
+    Example: `tamis label signals judged.parquet --name edu --work ./web`
+    """
+    from tamis.corpora import Corpus
+    from tamis.people import coverage
+    from tamis.workspace import Workspace
+
+    with errors():
+        found = coverage.coverage(Corpus(Workspace(work), corpus), file, name, example, label)
+        show(found.to_json()) if json_ else typer.echo(found.render())
