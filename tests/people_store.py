@@ -85,9 +85,9 @@ def check(store, overlap=None):
             "AND kind IN ('work', 'gold', 'repeat') GROUP BY rater, example, kind HAVING count(*) > 1"
         )
         assert not twice, "a rater has answered an example twice"
-        assert not c.all(
-            "SELECT rater FROM assignments WHERE state = 'open' GROUP BY rater HAVING count(*) > 2"
-        ), "a rater holds the example in hand and at most one taken back"
+        assert not c.all("SELECT rater FROM assignments WHERE state = 'open' GROUP BY rater HAVING count(*) > 2"), (
+            "a rater holds the example in hand and at most one taken back"
+        )
         for row in c.all(
             "SELECT r.id, r.done, r.gold_right, r.gold_wrong, "
             "(SELECT count(*) FROM labels l WHERE l.rater = r.id AND l.kind IN ('work', 'gold', 'repeat') "

@@ -249,7 +249,9 @@ def adjudicate(
             if value is None:
                 raise typer.BadParameter("give the final label too")
             plain = store.task.kind in ("choice", "pairwise", "text", "rewrite")
-            store.adjudicate(example, value if plain else _json(value), None if by is None else _somebody(store, by), why)
+            store.adjudicate(
+                example, value if plain else _json(value), None if by is None else _somebody(store, by), why
+            )
             _say(f"{example} is decided.")
             return
         if method != "none" and len(store.matrix()):

@@ -16,7 +16,7 @@ OVERLAP = 3
 
 def test_processes_that_are_killed_lose_nothing_and_double_nothing(make_database, make_task, tmp_path):
     address = make_database()
-    task = make_task(examples=60, overlap=OVERLAP, lease=5, repeats=0.1, gold=5)
+    task = make_task(examples=40, overlap=OVERLAP, lease=5, repeats=0.1, gold=5)
     with Store.open(address, task, quick_clock) as store:
         raters = [join(store, number) for number in range(8)]
     log = tmp_path / "acknowledged"
@@ -30,7 +30,7 @@ def test_processes_that_are_killed_lose_nothing_and_double_nothing(make_database
         return process
 
     running = [start(number, f"{number}") for number in range(3)]
-    for kill in range(3):
+    for kill in range(2):
         before = log.stat().st_size if log.exists() else 0
         for _ in range(200):  # until it is at work
             time.sleep(0.05)
@@ -76,7 +76,7 @@ def test_processes_that_are_killed_lose_nothing_and_double_nothing(make_database
 
 
 def test_threads_share_commits(make_database, make_task):
-    task = make_task(examples=60, overlap=OVERLAP, gold=5, repeats=0.1)
+    task = make_task(examples=30, overlap=OVERLAP, gold=5, repeats=0.1)
     with Store.open(make_database(), task) as store:
         raters = [join(store, number) for number in range(8)]
         failures = []

@@ -41,7 +41,7 @@ CREATE TABLE examples (
 );
 CREATE UNIQUE INDEX examples_name ON examples (kind, name);
 CREATE UNIQUE INDEX examples_position ON examples (kind, position);
-CREATE INDEX examples_open ON examples (position) WHERE open = 1 AND kind = 'work';
+CREATE INDEX examples_open ON examples (position) WHERE open = 1;
 CREATE TABLE bodies (example BIGINT PRIMARY KEY, body TEXT NOT NULL, answers TEXT, explanation TEXT);
 
 CREATE TABLE assignments (

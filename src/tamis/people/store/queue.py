@@ -37,7 +37,7 @@ _FETCH = (
     "FROM assignments a JOIN examples e ON e.id = a.example JOIN raters r ON r.id = a.rater WHERE a.id = :id"
 )
 _NEXT = (
-    "SELECT e.id, e.position FROM examples e WHERE e.open = 1 AND e.kind = 'work' AND e.position > :place "
+    "SELECT e.id, e.position FROM examples e WHERE e.open = 1 AND e.position > :place "
     "AND NOT EXISTS (SELECT 1 FROM assignments a WHERE a.rater = :rater AND a.example = e.id AND a.kind = 'work' "
     "AND a.attempt = 1 AND a.state NOT IN ('expired', 'outdated', 'void')) ORDER BY e.position LIMIT 1"
 )
