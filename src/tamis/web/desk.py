@@ -175,9 +175,11 @@ class Desks:
         """The whole text of a part, as its link names it; None where there is no such part."""
         task = self._task
         kind, number = part[:1], part[1:]
-        at = int(number) if number.isascii() and number.isdigit() and len(number) < 4 else 0
-        if kind == "t":
+        if part == "t":
             return task.reading(given.example)
+        if not (number.isascii() and number.isdigit() and len(number) < 4):
+            return None
+        at = int(number)
         if kind == "c":
             texts = list(task.shown(given.example).values())
             return texts[at] if at < len(texts) else None

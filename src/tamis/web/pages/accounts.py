@@ -62,7 +62,7 @@ def router(site: Site) -> APIRouter:
         form = await site.form(request, visitor)
         wanted = form.get("language")
         response = site.to(local(form.get("next")))
-        if wanted in LANGUAGES:
+        if wanted is not None and wanted in LANGUAGES:
             path, secure = f"{site.settings.root_path}/", site.settings.https
             response.set_cookie(
                 LANGUAGE_COOKIE, wanted, max_age=YEAR, path=path, httponly=True, samesite="lax", secure=secure

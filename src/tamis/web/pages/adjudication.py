@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -97,6 +98,6 @@ def router(site: Site) -> APIRouter:
         whole = site.desks.texts(as_given(dispute, ""), part) if dispute else None
         if whole is None:
             raise Refused("refused.nothing", 404)
-        return PlainTextResponse(visible(whole))
+        return PlainTextResponse(await asyncio.to_thread(visible, whole))
 
     return routes

@@ -6,10 +6,11 @@ Responses of an example have keys instead of names, so that a rater's program is
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationInfo
 
 from tamis.people.store import Assignment, Done, Submitted
@@ -174,6 +175,11 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 Token = Annotated[str | None, Header(alias="X-CSRF-Token", description="The token that signing in gave")]
 
 
+def _json(value: Any) -> Response:
+    """Escaped to ASCII: a text may hold a lone surrogate, which JSON can spell and UTF-8 cannot."""
+    return Response(json.dumps(value), media_type="application/json")
+
+
 def router(site: Site) -> APIRouter:
     routes = APIRouter(prefix="/api", responses=_PROBLEMS, tags=["labelling"])
     store = site.store.a
@@ -209,7 +215,7 @@ def router(site: Site) -> APIRouter:
             "expected": site.desks.keyed(assignment, done.feedback.expected),
             "explanation": done.feedback.explanation,
         }
-        return JSONResponse({"status": done.status, "feedback": feedback, "next": shown(done.next)})
+        return _json({"status": done.status, "feedback": feedback, "next": shown(done.next)})
 
     # Answers are plain JSON already: the models document them, and are not run over every response.
 
@@ -219,7 +225,7 @@ def router(site: Site) -> APIRouter:
         rater = await store.sign_in(body.email, body.password, address(request))
         session = site.sessions.new(rater.id, rater.version)
         said = {"pseudonym": rater.pseudonym, "role": rater.role, "state": rater.state}
-        response = JSONResponse({"token": site.sessions.token(session), **said})
+        response = _json({"token": site.sessions.token(session), **said})
         response.set_cookie(**site.sessions.cookie(session))
         return response
 
@@ -244,13 +250,13 @@ def router(site: Site) -> APIRouter:
         ]
         title = in_language(task.title, language, task.name)
         said = {"name": task.name, "title": title, "kind": task.kind, "paradigm": task.paradigm}
-        return JSONResponse({**said, "questions": questions, "guideline": guideline.text})
+        return _json({**said, "questions": questions, "guideline": guideline.text})
 
     @routes.get("/next", responses={200: {"model": Given | Over}})
     async def next_(request: Request) -> Response:
         """The open assignment, or a new one, or why there is none."""
         visitor = await site.visitor(request)
-        return JSONResponse(shown(await store.next_for(visitor.me.id)))
+        return _json(shown(await store.next_for(visitor.me.id)))
 
     @routes.post("/submit", responses={200: {"model": Accepted}})
     async def submit(request: Request, body: Submit, token: Token = None) -> Response:
@@ -279,7 +285,7 @@ def router(site: Site) -> APIRouter:
     async def undo(request: Request, token: Token = None) -> Response:
         """Takes the last answer back: the same example again, with the answer as `previous`."""
         visitor = await changing(request, token)
-        return JSONResponse(shown(await store.undo(visitor.me.id)))
+        return _json(shown(await store.undo(visitor.me.id)))
 
     @routes.post("/guideline", responses={200: {"model": Task}})
     async def guideline_read(request: Request, token: Token = None) -> Response:
@@ -294,7 +300,7 @@ def router(site: Site) -> APIRouter:
         """What the rater has done, and what is left for everybody."""
         visitor = await site.visitor(request)
         own, everybody = await store.mine(visitor.me.id), await totals.progress()
-        return JSONResponse(
+        return _json(
             {
                 "done": own.done, "skipped": own.skipped, "phase": own.phase, "can_undo": own.can_undo,
                 "median_seconds": own.median_seconds, "earned": own.earned, "currency": own.currency,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -197,7 +198,8 @@ def router(site: Site) -> APIRouter:
             whole = site.desks.texts(given, part)
         if whole is None:
             raise Refused("refused.nothing", 404)
-        return PlainTextResponse(visible(whole))
+        # Long texts are what this is for: the loop must not wait for them.
+        return PlainTextResponse(await asyncio.to_thread(visible, whole))
 
     async def guideline(request: Request) -> Response:
         visitor = await site.visitor(request)
@@ -236,7 +238,7 @@ class Totals:
     async def guideline(self, digest: str | None) -> Guideline:
         """A guideline never changes under its hash."""
         if digest is None or digest not in self._guidelines:
-            found = await self._store.a.guideline(digest)
+            found: Guideline = await self._store.a.guideline(digest)
             self._guidelines[found.hash] = found
             return found
         return self._guidelines[digest]
@@ -283,10 +285,7 @@ def _changed_spans(site: Site, form: Form, given: Assignment, t: Words) -> tuple
     name = added if added is not None else (removed or "").partition(":")[0]
     if site.desks.question(name) is None:
         return value, None
-    if site.task.kind == "rubric":
-        spans = value.setdefault(name.removeprefix("answer."), [])
-    else:
-        spans = value
+    spans = value.setdefault(name.removeprefix("answer."), []) if site.task.kind == "rubric" else value
     if added is None:
         at = (removed or "").partition(":")[2]
         if at.isascii() and at.isdigit() and int(at[:6]) < len(spans):

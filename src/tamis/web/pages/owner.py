@@ -100,7 +100,7 @@ def router(site: Site) -> APIRouter:
         return page(request, visitor, "owner_raters.html", "raters", rows=rows, chart=chart)
 
     async def one(number: int) -> Rater:
-        rater = await store.rater(number)
+        rater: Rater | None = await store.rater(number)
         if rater is None:
             raise Refused("refused.nothing", 404)
         return rater
@@ -268,12 +268,10 @@ def _id(number: int) -> int:
 
 
 def _number(text: str | None, otherwise: int) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and 0 < int(text[:10]) else otherwise
+    return int(text) if text and text.isascii() and text.isdigit() and int(text[:10]) > 0 else otherwise
 
 
 def link_to(request: Request, site: Site, path: str) -> str:
     """An address to send to somebody, as this browser sees the server."""
     scheme = "https" if site.settings.https else request.url.scheme
     return f"{scheme}://{request.headers.get('host', '')}{site.settings.root_path}{path}"
-
-

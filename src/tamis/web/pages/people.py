@@ -47,7 +47,8 @@ def router(site: Site) -> APIRouter:
         days = form.number("days")
         email = form.text("email", 200).strip() or None
         try:
-            token = await store.invite(role if role in ROLES else "rater", me.id, email, min(90.0, max(1.0, days or 7.0)))
+            role = role if role in ROLES else "rater"
+            token = await store.invite(role, me.id, email, min(90.0, max(1.0, days or 7.0)))
         except StoreError as error:
             return await page(request, visitor, 422, notice=str(error), notice_bad=True)
         return await page(request, visitor, link=link_to(request, site, f"/join/{token}"), link_role=role)

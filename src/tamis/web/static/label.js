@@ -294,21 +294,33 @@
       target.blur?.();
       return;
     }
-    if (typing(target)) return;
+    if (typing(target)) {
+      // A browser sends a form on Enter in a field, but not in a list.
+      if (event.key === "Enter" && target.matches("#skip select")) { event.preventDefault(); target.form.requestSubmit(); }
+      return;
+    }
     const onControl = target.closest?.("button, a, summary");
     if (event.key === "Enter" && onControl) return;
     const handled = press(event);
     if (handled) event.preventDefault();
   });
+  function openSkip() {
+    const skip = document.getElementById("skip");
+    if (!skip) return;
+    skip.open = true;
+    $("select", skip).focus({ preventScroll: true });
+    skip.scrollIntoView({ block: "center" });
+  }
+  desk.addEventListener("click", (event) => {
+    if (!event.target.closest?.("#to-skip")) return;
+    event.preventDefault();
+    openSkip();
+  });
   function press(event) {
     const { key, shiftKey } = event;
     if (key === "?") { dialog?.showModal(); return true; }
     if (key === "u") { $("#undo")?.click(); return true; }
-    if (key === "s") {
-      const skip = document.getElementById("skip");
-      if (skip) { skip.open = true; $("input, select", skip)?.focus(); skip.scrollIntoView({ block: "nearest" }); }
-      return true;
-    }
+    if (key === "s") { openSkip(); return true; }
     if (key === "g") { const guide = document.getElementById("guide"); if (guide) { guide.open = !guide.open; } return true; }
     if (!form()) { if (key === "Enter") { $("#go")?.click(); return true; } return false; }
     if (key === "Enter") { submit(); return true; }
