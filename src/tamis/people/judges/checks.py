@@ -314,7 +314,7 @@ def _means(values: Floats, resamples: int, seed: int) -> Floats:
 
 
 def _of(accuracy: Accuracy) -> Share:
-    return Share(accuracy.value, accuracy.low, accuracy.high, accuracy.n)
+    return Share(accuracy.value, max(accuracy.low, 0.0), min(accuracy.high, 1.0), accuracy.n)
 
 
 def _majority(labels: Labels) -> dict[str, str]:
