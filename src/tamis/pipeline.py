@@ -30,7 +30,7 @@ from tamis.signals import GROUPS
 from tamis.signals import task as signals_task
 from tamis.signals.extra import ExtraGroup
 from tamis.sources import OWN, SourceSpec, Split, plan
-from tamis.sources.fingerprint import fingerprint
+from tamis.sources.fingerprint import fingerprint, require_unchanged
 from tamis.verdicts import task as verdict_task
 from tamis.verdicts.election import Strength
 from tamis.verdicts.rules import RuleSet, catalogue, load_rules
@@ -442,7 +442,11 @@ def read_task(context: Context, params: dict[str, Any], inputs: list[Path], outp
     """`clean.task.documents_task`, told where the split lies: the place is no part of a task's key."""
     where = params.pop("where")
     split = {**params["split"], **where, "options": {**params["split"]["options"], **where["options"]}}
-    return clean_task.documents_task(context, {**params, "split": split}, inputs, outputs)
+    reading = Split.from_params(split)
+    require_unchanged(reading, params["content"], "since the run was planned")
+    summary = clean_task.documents_task(context, {**params, "split": split}, inputs, outputs)
+    require_unchanged(reading, params["content"], "while it was read")
+    return summary
 
 
 def source_spec(source: Source, recipe: Recipe) -> SourceSpec:

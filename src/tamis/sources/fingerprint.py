@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from tamis.sources.opening import describe
-from tamis.sources.records import Split
+from tamis.sources.records import SourceError, Split
 
 
 def fingerprint(split: Split) -> str:
@@ -19,3 +19,14 @@ def fingerprint(split: Split) -> str:
         known = describe(path, split.options)
         digest.update(repr((relative, *known)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def require_unchanged(split: Split, known: str, when: str) -> None:
+    """Raises SourceError where the files of a split are gone or are not those that `known` is the fingerprint of."""
+    files = f"{split.path} and {len(split.files) - 1} more" if len(split.files) > 1 else split.path
+    try:
+        changed = fingerprint(split) != known
+    except FileNotFoundError as error:
+        raise SourceError(f"{files}: {error.filename or split.path} is gone {when}; run again to plan anew") from error
+    if changed:
+        raise SourceError(f"{files} changed {when}, so its records could be of either state: run again to read it anew")

@@ -237,16 +237,25 @@ class Members(Stream):
         if self.stored.seekable:
             self.stored.seek(start)
         while self.stored.find(self._codec.magics[0]):
-            if accept(self._first_bytes(self.stored.peek(4096))):
+            if accept(self._first_bytes(self.stored.peek(CHUNK))):
                 return True
             self.stored.advance(1)
         return False
 
     def _first_bytes(self, data: bytes) -> bytes:
+        """What a member at the start of `data` decodes to first; nothing where none begins there. A zstd or bzip2
+        decoder gives nothing before a block is whole, which may be hundreds of kilobytes."""
+        decoder = self._codec.begin()
+        given = memoryview(data)
         try:
-            return self._codec.begin().feed(memoryview(data))[0]
+            while given:
+                out, used = decoder.feed(given[: self._codec.window])
+                if out or decoder.eof or not used:
+                    return out
+                given = given[used:]
         except self._errors:
-            return b""
+            pass
+        return b""
 
     def _piece(self) -> bytes:
         stored = self.stored

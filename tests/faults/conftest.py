@@ -1,0 +1,66 @@
+"""A small source, its recipe and its finished workspace for the fault tests."""
+
+import hashlib
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+
+RECIPE = """\
+sources: [{name: rows, path: "rows.*"}]
+split_bytes: 65536
+clean: {limits: {record_bytes: 1048576}}
+rules: {set: {short: text.words >= 20}}
+tokens: {tokenizer: {vocab: 512}, context: 64}
+"""
+
+
+@pytest.fixture(scope="session")
+def texts():
+    draw = random.Random(11)
+    words = ["the", "of", "and", "with", *(f"{a}{b}" for a in ("stone", "river") for b in "abcdefghijklmnopqrst")]
+    return [f"Page {i}. " + " ".join(draw.choices(words, k=60 + i)) + "." for i in range(120)]
+
+
+@pytest.fixture(scope="session")
+def lines(texts):
+    return [json.dumps({"text": text, "url": f"http://a.org/{i}"}) + "\n" for i, text in enumerate(texts)]
+
+
+@pytest.fixture
+def place(tmp_path, lines):
+    """A folder with `rows.jsonl` (several splits) and `recipe.yaml`."""
+    (tmp_path / "rows.jsonl").write_text("".join(lines))
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tamis():
+    """Runs the command line; its result. Standard error never holds a traceback."""
+
+    def call(*arguments, code=0, **more):
+        command = [sys.executable, "-m", "tamis", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=280, **more)
+        assert done.returncode == code, (done.returncode, done.stderr[-3000:])
+        assert "Traceback" not in done.stderr, done.stderr[-3000:]
+        return done
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tree():
+    """Hashes of what runs leave in a workspace, by name, without the lock and the pages made at every run."""
+
+    def call(folder):
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+        return {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+            if path.name not in ("report.html", "card.md", "README.md")
+        }
+
+    return call
