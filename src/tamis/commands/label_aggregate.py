@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tamis.people.soft import Ratings
 
 _ROWS = 12  # of raters and of examples on a terminal
+_COLUMNS = 200  # of posteriors in a file; with more classes, the best one only
 _RATINGS = ("median", "trimmed-mean")
 
 
@@ -101,7 +102,7 @@ def aggregate(
         majority = plain.expected_accuracy(known) if plain is not None and known is not None else None
         if known is not None and accuracy is not None and not accuracy.n:
             raise BadOption(f"{truth} knows none of the examples of {file}: are they named alike?")
-        _write(result.table(), out)
+        _write(result.table(posteriors=len(labels.classes) <= _COLUMNS), out)
         _warn(labels)
         if json_:
             body = result.to_json()

@@ -28,6 +28,7 @@ from tamis.people.labels import Labels, NotLabels
 
 __all__ = ["METHODS", "Accuracy", "Aggregated", "Labels", "NotLabels", "Status", "aggregate"]
 
+_CELLS = 250_000_000  # of the table of posteriors: 2 GB
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 
 METHODS: Mapping[str, str] = {
@@ -63,6 +64,11 @@ def aggregate(
         raise ValueError(f"there is no method {method}: {', '.join(METHODS)}")
     if method == "crowdlab" and model is None:
         raise NotLabels("crowdlab weighs people against a model: give the model's probabilities")
+    if len(labels.examples) * len(labels.classes) > _CELLS:
+        raise NotLabels(
+            f"{len(labels.classes):,} classes on {len(labels.examples):,} examples are more than a table of posteriors "
+            "can hold\n  Are these free texts, or ratings (--method median)?"
+        )
     counts = Counts.of(labels, controls)
     if method not in ("majority", "soft", "crowdlab") and not counts.shared.any():
         fit = majority(counts)

@@ -61,5 +61,11 @@ def glad(counts: Counts, *, tolerance: float = 1e-8, iterations: int = 500) -> F
     fit = Fit(posterior, float(evidence[shared].sum()), "penalised log-likelihood", trace)
     fit.status = Status.CONVERGED if found.success else Status.NOT_CONVERGED
     fit.why = f"{found.nit} steps of L-BFGS: {found.message}"
-    fit.rater = {"ability": ability}
+    scale = np.exp(ease)[counts.item]
+    right = expit(ability[counts.rater] * scale)
+    known = (
+        sums(counts.rater, teaches * right * (1 - right) * scale**2, counts.raters) + 1
+    )  # information, and the prior's
+    width = 1.959963984540054 / np.sqrt(known)
+    fit.rater = {"ability": ability, "ability_low": ability - width, "ability_high": ability + width}
     return fit

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import digamma
 
 from tamis.people.aggregation.counts import Counts, Floats, Hashes, mix
-from tamis.people.aggregation.result import Fit, Status
+from tamis.people.aggregation.result import Fit, Status, skills
 
 # Starts depend on the content alone. After 50 steps the best of ten is not the same to the last digit from seed to seed
 # (RTE: -3923.86 to -3923.94); this one comes closest to the figure that the authors' program prints there.
@@ -144,6 +144,7 @@ def _run(
     given = counts.teaching_cells.sum(axis=1)  # (P,)
     traces: list[Floats] = []
     posterior, evidence = _expect(counts, state)
+    knew = guessed = np.zeros_like(state.know)
     for _ in range(iterations):
         cover = counts.teaching_cells @ posterior.reshape(
             counts.votes.size, -1
@@ -152,7 +153,8 @@ def _run(
         knew = cover * know / (state.guess[counts.pair_rater] * state.strategy + know)
         pairs = np.maximum(given[:, None] - knew, 0)
         guessed = counts.of_rater @ pairs
-        state = maximise(counts.of_rater @ knew, guessed, pairs)
+        knew = counts.of_rater @ knew
+        state = maximise(knew, guessed, pairs)
         posterior, evidence = _expect(counts, state)
         value = evidence[shared].sum(axis=0)
         traces.append(value + penalty(state, guessed) if penalty else value)
@@ -163,7 +165,9 @@ def _run(
     rise = trace[-1] - trace[-2] if len(trace) > 1 else float("nan")
     fit.why = f"{iterations} steps, as the authors run it; the last one changed the objective by {rise:.2g}"
     know, guess, strategy = state.know[:, best], state.guess[:, best], state.strategy[:, best]
-    fit.rater = {"competence": know / (know + guess)}
+    counted = knew[:, best], guessed[:, best]
+    _, low, high = skills(counted[0], counted[0] + counted[1])
+    fit.rater = {"competence": know / (know + guess), "competence_low": low, "competence_high": high}
     fit.confusion = np.repeat((guess[counts.pair_rater] * strategy)[:, None], counts.classes, axis=1)
     fit.confusion[np.arange(len(strategy)), counts.pair_label] += know[counts.pair_rater]
     return fit

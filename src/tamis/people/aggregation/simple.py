@@ -6,7 +6,7 @@ import numpy as np
 
 from tamis.people.aggregation.confusion import TINY
 from tamis.people.aggregation.counts import Counts, Floats, sums
-from tamis.people.aggregation.result import Fit, Status
+from tamis.people.aggregation.result import Fit, Status, skills
 
 
 def majority(counts: Counts) -> Fit:
@@ -46,7 +46,9 @@ def one_coin(counts: Counts, *, tolerance: float = 1e-9, iterations: int = 2000)
             status = Status.CONVERGED
             break
     why = f"the last of {len(trace)} steps raised the log-likelihood by {_rise(trace):.2g}"
-    found = Fit(posterior, trace[-1], "log-likelihood", trace, status, why, rater={"one_coin": skill}, prior=prior)
+    found = Fit(posterior, trace[-1], "log-likelihood", trace, status, why, prior=prior)
+    _, low, high = skills(right, size)
+    found.rater = {"accuracy": skill, "accuracy_low": low, "accuracy_high": high}
     found.confusion = _confusion(counts, skill)
     return found
 
