@@ -19,7 +19,7 @@ class Clock:
 
 
 def write_task(folder, examples=6, gold=0, train=0, test=0, **settings):
-    """Writes a choice task (yes or no) with its files into a folder and loads it. Example n's right answer: n odd, yes."""
+    """Writes a choice task (yes or no) with its files into a folder and loads it. Right for example n: yes if odd."""
     from tamis.people import task as tasks
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,8 @@ def check(store, overlap=None):
         for row in c.all(
             "SELECT e.name, e.need, e.taken, e.done, e.open, "
             "(SELECT count(*) FROM labels l WHERE l.example = e.id AND l.state = 'live' AND l.kind = 'work') AS live, "
-            "(SELECT count(*) FROM assignments a WHERE a.example = e.id AND a.state = 'open' AND a.kind = 'work') AS leases "
+            "(SELECT count(*) FROM assignments a WHERE a.example = e.id AND a.state = 'open' "
+            "AND a.kind = 'work') AS leases "
             "FROM examples e WHERE e.kind = 'work'"
         ):
             assert row.done == row.live, (row.name, "done is the number of live labels")
@@ -173,7 +174,7 @@ def work(address, raters, log, seed):
                 if rng.random() < 0.2:
                     assert store.submit(rater, found.id, answer, token, 1.0).status == "again"
             except StoreError as error:
-                assert error.code == "not-open", error
+                assert error.code == "not-open", error  # noqa: PT017
 
     threads = [threading.Thread(target=one, args=(rater,)) for rater in raters]
     for thread in threads:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from people_store import Clock, write_task
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))

@@ -105,6 +105,10 @@ def make(**settings):
     return LabelTask.model_validate(body)
 
 
+def span(start, end, label="e"):
+    return {"start": start, "end": end, "label": label}
+
+
 PAIR = {"examples": {"path": "e.jsonl", "responses": ["a", "b"]}}
 THREE = {"examples": {"path": "e.jsonl", "responses": "drafts"}}
 ROW = {"id": "1", "text": "a small error here", "a": "A", "b": "B", "drafts": ["x", "y", "z"]}
@@ -120,10 +124,11 @@ ROW = {"id": "1", "text": "a small error here", "a": "A", "b": "B", "drafts": ["
         ({"kind": "rating", "scale": {"from": -2, "to": 2}}, -2.0, -2),
         ({"kind": "pairwise", **PAIR}, "b", "b"),
         ({"kind": "pairwise", **PAIR}, "tie", "tie"),
-        ({"kind": "preference", **THREE}, [["drafts.2"], ["drafts.3", "drafts.1"]], [["drafts.2"], ["drafts.1", "drafts.3"]]),
-        ({"kind": "ranking", **THREE}, ["drafts.3", "drafts.1", "drafts.2"], [["drafts.3"], ["drafts.1"], ["drafts.2"]]),
-        ({"kind": "span", "labels": ["err"]}, [{"start": 8, "end": 13, "label": "err"}, {"start": 0, "end": 1, "label": "err"}],
-         [{"start": 0, "end": 1, "label": "err"}, {"start": 8, "end": 13, "label": "err"}]),
+        ({"kind": "preference", **THREE}, [["drafts.2"], ["drafts.3", "drafts.1"]],
+         [["drafts.2"], ["drafts.1", "drafts.3"]]),
+        ({"kind": "ranking", **THREE}, ["drafts.3", "drafts.1", "drafts.2"],
+         [["drafts.3"], ["drafts.1"], ["drafts.2"]]),
+        ({"kind": "span", "labels": ["e"]}, [span(8, 13), span(0, 1)], [span(0, 1), span(8, 13)]),
         ({"kind": "text"}, "a\r\nb", "a\nb"),
         ({"kind": "rewrite"}, "a big error here", {"text": "a big error here", "diff": [[2, 7, "big"]]}),
     ],
@@ -151,7 +156,7 @@ def test_answers_become_canonical_and_stay_so(settings, value, wanted):
         ({"kind": "span", "labels": ["e"]}, [{"start": 3, "end": 3, "label": "e"}], "start before its end"),
         ({"kind": "span", "labels": ["e"]}, [{"start": 0, "end": 99, "label": "e"}], "within the 18 characters"),
         ({"kind": "span", "labels": ["e"]}, [{"start": True, "end": 2, "label": "e"}], "start before its end"),
-        ({"kind": "span", "labels": ["e"]}, [{"start": 0, "end": 4, "label": "e"}, {"start": 2, "end": 6, "label": "e"}], "overlap"),
+        ({"kind": "span", "labels": ["e"]}, [span(0, 4), span(2, 6)], "overlap"),
         ({"kind": "text", "least": 5}, "ab", "at least 5"),
         ({"kind": "text"}, "  \n", "empty"),
         ({"kind": "text"}, "a\0b", "cannot be stored"),
@@ -211,9 +216,6 @@ def test_a_rewrite_of_a_huge_text_is_one_replacement():
 
 
 def test_spans_match_by_labelled_characters():
-    def span(start, end, label="e"):
-        return {"start": start, "end": end, "label": label}
-
     assert span_f1([], []) == 1
     assert span_f1([span(0, 10)], []) == 0
     assert span_f1([span(0, 10)], [span(0, 10, "other")]) == 0

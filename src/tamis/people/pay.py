@@ -15,14 +15,13 @@ from dataclasses import astuple, dataclass, fields
 from tamis.people.task import Pay
 
 MILLION = 1_000_000
-# What an answer without a measured time is taken to have cost: nothing is invented, the rater's own median is used.
 WILSON_Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class Work:
     """What one rater has done. paid: answers that count for pay (labels, gold, repeats, surplus, outdated; not those
-    taken back). micro: their piece rates, in millionths. seconds: measured active times, one per answer that has one."""
+    taken back). micro: their piece rates, in millionths. seconds: active times, one per answer that has one."""
 
     rater: str
     name: str

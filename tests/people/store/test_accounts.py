@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from people_store import join
 from tamis.people.store import Store, StoreError
 from tamis.people.store.accounts import ACCOUNT_TRIES, ADDRESS_TRIES, TRY_SECONDS

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 
 import pytest
+
 from people_store import check, finish, join
 from tamis.people.store import Done, Store, StoreError, migrations
 from tamis.people.store.backup import restore
@@ -55,9 +56,9 @@ def test_a_backup_restores_what_was_there(make_database, make_task, clock, tmp_p
 
 
 def test_an_archive_moves_between_the_databases(postgres, make_task, clock, tmp_path):
-    from people_store import write_task
-
     import psycopg
+
+    from people_store import write_task
 
     with psycopg.connect(postgres.replace("+psycopg", "") + "postgres", autocommit=True) as connection:
         connection.execute("CREATE DATABASE moved")
@@ -138,7 +139,8 @@ def test_an_old_database_is_brought_up_to_date_with_its_labels(make_database, ma
         )
         c.run("INSERT INTO people (rater, name, email, password, salt) VALUES (1, 'Ada', 'ada@example.org', 'x', 'y')")
         c.run(
-            "INSERT INTO examples (kind, name, digest, position, need, taken, done, open) VALUES ('work', 'old', '', 1, 1, 1, 1, 0)"
+            "INSERT INTO examples (kind, name, digest, position, need, taken, done, open) "
+            "VALUES ('work', 'old', '', 1, 1, 1, 1, 0)"
         )
         c.run('INSERT INTO bodies (example, body) VALUES (1, \'{"id": "old"}\')')
         c.run(

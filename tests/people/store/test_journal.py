@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from people_store import check, join
 from tamis.people.store import Head, Store, StoreError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     Bundle,
@@ -70,7 +69,7 @@ class Machine(RuleBasedStateMachine):
         try:
             out = self.store.submit(self.people[who], assignment, answer, f"t{self.token}", 1.0)
         except StoreError as error:
-            assert error.code in ("not-open", "blocked")
+            assert error.code in ("not-open", "blocked")  # noqa: PT017
             return what
         assert out.status in ("accepted", "surplus")
         self.acknowledged[(who, assignment)] = (f"t{self.token}", answer)
@@ -86,7 +85,7 @@ class Machine(RuleBasedStateMachine):
         try:
             assert self.store.submit(self.people[who], assignment, answer, token).status == "again"
         except StoreError as error:
-            assert error.code in ("not-open", "blocked")
+            assert error.code in ("not-open", "blocked")  # noqa: PT017
         assert self.store.head() == before, "nothing is written twice"
 
     @rule(what=seen)
@@ -97,14 +96,14 @@ class Machine(RuleBasedStateMachine):
             try:
                 self.store.skip(self.people[who], assignment, "unclear", f"t{self.token}")
             except StoreError as error:
-                assert error.code == "not-open"
+                assert error.code == "not-open"  # noqa: PT017
 
     @rule(who=raters)
     def undo(self, who):
         try:
             found = self.store.undo(self.people[who])
         except StoreError as error:
-            assert error.code == "no-undo"
+            assert error.code == "no-undo"  # noqa: PT017
             return
         assert found.previous in ("yes", "no")
         self.acknowledged.pop((who, found.id), None)
@@ -116,7 +115,7 @@ class Machine(RuleBasedStateMachine):
             try:
                 self.store.renew(self.people[who], assignment)
             except StoreError as error:
-                assert error.code == "not-open"
+                assert error.code == "not-open"  # noqa: PT017
 
     @rule(seconds=st.sampled_from([1, 59, 61, 200]))
     def time_passes(self, seconds):

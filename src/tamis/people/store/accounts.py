@@ -23,7 +23,7 @@ from tamis.people.store.rows import ROLES, Invitation, Rater, Role, StoreError
 SHORTEST = 10  # characters of a password
 LONGEST = 1_000
 ACCOUNT_TRIES, ADDRESS_TRIES, TRY_SECONDS = 8, 40, 900.0
-# OWASP's setting for argon2id: 19 MiB, two passes. 64 MiB, the library's default, lets a few sign-ins fill a small host.
+# OWASP's setting for argon2id: 19 MiB, two passes. The library's 64 MiB lets a few sign-ins fill a small host.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _NOBODY = _hasher.hash(secrets.token_hex(16))  # verified for unknown names, so that both take as long
 _RATER = (
@@ -288,7 +288,8 @@ class Accounts(Base):
         if row.state not in ("blocked", "failed", "left"):
             raise StoreError("forbidden", f"this rater is {row.state}, not blocked")
         c.run(
-            "UPDATE raters SET state = 'active', gold_right = 0, gold_wrong = 0, attempt = attempt + 1 WHERE id = :rater",
+            "UPDATE raters SET state = 'active', gold_right = 0, gold_wrong = 0, attempt = attempt + 1 "
+            "WHERE id = :rater",
             rater=rater,
         )
         journal.append(c, "unblock", {"rater": row.pseudonym, "by": self._pseudonym(c, by)})

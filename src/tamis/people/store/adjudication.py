@@ -40,7 +40,7 @@ class Adjudication(Queue):
             )
 
     def aggregate(self, method: str = "auto") -> dict[str, tuple[str, float, int]]:
-        """Aggregates the live labels and keeps the posteriors. Raises StoreError where there is nothing to aggregate."""
+        """Aggregates the live labels and keeps the posteriors. Raises StoreError where there are none."""
         from tamis.people.aggregation import aggregate
 
         labels = self.matrix()
@@ -66,7 +66,8 @@ class Adjudication(Queue):
         with self.database.reading() as c:
             rows = c.all(
                 "SELECT e.id, e.name, e.skips, p.posterior, p.label FROM examples e LEFT JOIN posteriors p "
-                "ON p.example = e.id WHERE e.kind = 'work' AND NOT EXISTS (SELECT 1 FROM finals f WHERE f.example = e.id) "
+                "ON p.example = e.id WHERE e.kind = 'work' "
+                "AND NOT EXISTS (SELECT 1 FROM finals f WHERE f.example = e.id) "
                 "AND (e.skips >= :skips OR p.posterior < :least OR (p.posterior IS NULL AND e.done >= e.need AND "
                 "(SELECT count(DISTINCT l.value) FROM labels l WHERE l.example = e.id AND l.state = 'live' "
                 "AND l.kind = 'work') > 1)) ORDER BY coalesce(p.posterior, 0), e.position LIMIT :limit",
@@ -202,7 +203,8 @@ class Adjudication(Queue):
         gave them may answer anew. The old labels stay as `outdated`, and paid. Returns how many there are."""
         self._owner(c, by)
         rows = c.all(
-            "SELECT l.id, l.seq, l.assignment, l.example, l.kind, e.name FROM labels l JOIN examples e ON e.id = l.example "
+            "SELECT l.id, l.seq, l.assignment, l.example, l.kind, e.name FROM labels l "
+            "JOIN examples e ON e.id = l.example "
             "WHERE l.state = 'live' AND l.kind IN ('work', 'repeat') AND l.guideline <> :current ORDER BY l.id",
             current=self._guideline,
         )

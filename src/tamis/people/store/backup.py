@@ -179,5 +179,6 @@ def _fill(c: Connection, path: Path) -> None:
     if c.dialect == "postgresql":
         for table in migrations.IDENTITIES:
             c.run(
-                f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
+                f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), "
+                f"(SELECT coalesce(max(id), 0) + 1 FROM {table}), false)"
             )

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tamis.people.answers import BadAnswer
+from tamis.people.exchange.annotations import KINDS as ALL
 from tamis.people.exchange.annotations import Aggregated, Annotation, BadAnnotation, Kind
 from tamis.people.store import journal
 from tamis.people.store.base import write
@@ -16,17 +17,7 @@ from tamis.people.store.database import Transaction
 from tamis.people.store.reading import Reading
 from tamis.people.store.rows import Answer, StoreError
 
-KINDS: Mapping[str, Kind] = {
-    "choice": "choice",
-    "multi": "multi",
-    "rating": "rating",
-    "pairwise": "preference",
-    "preference": "ranking",
-    "ranking": "ranking",
-    "span": "span",
-    "text": "text",
-    "rewrite": "rewrite",
-}
+KINDS: Mapping[str, Kind] = {kind: kind for kind in ALL}
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,7 @@ class Exchanging(Reading):
             yield Annotation(
                 example=skip.example,
                 rater=skip.rater,
-                kind=KINDS.get(self.task.kind, "choice"),
+                kind=KINDS[self._questions()[0][1]],
                 question=self._questions()[0][0],
                 task=self.task.name,
                 fields=self._fields(self.example(skip.example)),
@@ -90,10 +81,8 @@ class Exchanging(Reading):
             if value is None:
                 continue
             meta: dict[str, Any] = {"seq": answer.seq}
-            if kind == "rewrite":
-                meta["diff"], value = value["diff"], value["text"]
             meta |= {key: part for key, part in (("pasted", answer.pasted), ("note", answer.note)) if part is not None}
-            compared = KINDS[kind] in ("preference", "ranking")
+            compared = kind in ("pairwise", "preference", "ranking")
             yield Annotation(
                 example=answer.example,
                 rater=answer.rater,
@@ -126,7 +115,7 @@ class Exchanging(Reading):
             found += [
                 Aggregated(
                     example=final.example,
-                    label=value["text"] if isinstance(value, dict) and "diff" in value else value,
+                    label=value,
                     question=question,
                     method="adjudication",
                     by=final.by,
@@ -261,7 +250,7 @@ class Exchanging(Reading):
                 example=example,
                 rater=found,
                 value=one,
-                kind=KINDS.get(kind, "choice"),
+                kind=KINDS[kind],
                 question=name,
                 seconds=seconds,
                 role="model",

@@ -1,5 +1,6 @@
-"""What a task brings into its database: guideline, examples, gold, training and test. Run at every start; does only what
-is new. An example that has labels must not change under them."""
+"""What a task brings into its database: guideline, examples, gold, training and test.
+
+Run at every start; does only what is new. An example that has labels must not change under them."""
 
 from __future__ import annotations
 
@@ -128,7 +129,7 @@ class Loading(Base):
         if c.value("SELECT 1 FROM assignments WHERE example = :id LIMIT 1", id=example):
             raise TaskError(
                 [
-                    f"example {row['id']!r} ({kind}) has changed since it was shown to raters: give the new one another id"
+                    f"example {row['id']!r} ({kind}) has changed since raters saw it: give the new one another id"
                 ]
             )
         body, answers, explanation = _parts(row)

@@ -65,7 +65,9 @@ CREATE UNIQUE INDEX labels_once ON labels (assignment) WHERE state IN ('live', '
 CREATE INDEX labels_rater ON labels (rater, id);
 CREATE INDEX labels_example ON labels (example);
 CREATE UNIQUE INDEX labels_seq ON labels (seq);
-CREATE TABLE repeats (rater BIGINT NOT NULL, example BIGINT NOT NULL, due INTEGER NOT NULL, PRIMARY KEY (rater, example));
+CREATE TABLE repeats (
+  rater BIGINT NOT NULL, example BIGINT NOT NULL, due INTEGER NOT NULL, PRIMARY KEY (rater, example)
+);
 CREATE INDEX repeats_due ON repeats (rater, due);
 
 CREATE TABLE journal (

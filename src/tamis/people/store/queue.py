@@ -1,7 +1,7 @@
 """The queue: who gets which example next, and what becomes of an answer.
 
-What is proven (tests/people/store): a rater answers an example at most once, apart from planned repeats; the live labels
-of an example never exceed its overlap, and reach it when raters enough come; whatever was acknowledged is in the
+What is proven (tests/people/store): a rater answers an example at most once, apart from planned repeats; the live
+labels of an example never exceed its overlap, and reach it when raters enough come; whatever was acknowledged is in the
 database. How: an example's `taken` counts answers and leases and changes in the transaction that gives or frees a slot;
 `open` examples stand in an index by position; every rater walks through positions in one direction (`place`); and
 whatever frees a slot moves its example to the end, where everybody still has to pass. So a choice is one index step.

@@ -106,7 +106,8 @@ class Reading(Adjudication):
             labels = {
                 row.rater: row
                 for row in c.all(
-                    "SELECT rater, sum(CASE WHEN state = 'live' AND kind IN ('work', 'model') THEN 1 ELSE 0 END) AS live, "
+                    "SELECT rater, "
+                    "sum(CASE WHEN state = 'live' AND kind IN ('work', 'model') THEN 1 ELSE 0 END) AS live, "
                     "sum(CASE WHEN state = 'surplus' THEN 1 ELSE 0 END) AS surplus, avg(pasted) AS pasted, "
                     "max(at) AS last FROM labels GROUP BY rater"
                 )

@@ -14,8 +14,8 @@ from typing import Any
 from tamis.people.store import journal
 from tamis.people.store.accounts import Accounts
 from tamis.people.store.database import Database
-from tamis.people.store.loading import Loading
 from tamis.people.store.exchanging import Exchanging
+from tamis.people.store.loading import Loading
 from tamis.people.store.rows import Entry, Head, StoreError, Verdict
 from tamis.people.task import LabelTask
 

@@ -1,0 +1,69 @@
+"""`tamis label` verbs on a real database file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from people_store import finish, join, write_task
+from typer.testing import CliRunner
+
+from tamis.commands.label import app
+from tamis.people.store import Store
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+@pytest.fixture
+def labelled(tmp_path, clock):
+    task = write_task(tmp_path / "task", pay={"piece": 0.1})
+    with Store.open(tmp_path / "labels.sqlite", task, clock) as store:
+        finish(store, [join(store, number) for number in range(3)], clock)
+    return str(tmp_path / "labels.sqlite")
+
+
+def run(*arguments, code=0):
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == code, done.output + str(done.exception)
+    return done.stdout
+
+
+def test_verify_says_the_head_and_finds_what_was_altered(labelled):
+    found = json.loads(run("verify", labelled, "--json"))
+    assert (found["ok"], found["labels"]) == (True, 18)
+    assert found["head"] in run("verify", labelled, "--anchor", found["head"])
+    with Store.open(labelled) as store:
+        store.database.write(lambda c: c.run("UPDATE labels SET value = '\"no\"' WHERE id = 1")).result()
+    run("verify", labelled, code=1)
+
+
+def test_backup_and_restore(labelled, tmp_path):
+    run("backup", labelled, tmp_path / "b.jsonl.gz")
+    assert "18 labels" in run("restore", tmp_path / "b.jsonl.gz", tmp_path / "new.sqlite")
+    run("restore", tmp_path / "b.jsonl.gz", tmp_path / "new.sqlite", code=1)
+
+
+def test_links_ledger_and_erasure(labelled):
+    assert run("invite", labelled, "--url", "https://x.example/label").startswith("https://x.example/label/join/")
+    assert "/reset/" in run("reset-password", labelled, "p1@example.org")
+    assert run("pay", labelled).startswith("rater,name,answers")
+    run("erase", labelled, "p1@example.org", "--yes")
+    run("reset-password", labelled, "p1@example.org", code=1)
+    assert json.loads(run("verify", labelled, "--json"))["ok"]
+
+
+def test_adjudicate_relabel_and_export(labelled, tmp_path):
+    assert json.loads(run("adjudicate", labelled, "--json", "--method", "majority")) == []
+    run("adjudicate", labelled, "e-0", "no", "--why", "0 is even")
+    assert json.loads(run("relabel", labelled, "--json"))["labels"] == 0
+    assert "rows" in run("export", labelled, tmp_path / "a.jsonl", "--method", "majority")
+    assert "18 here already" in run("import", labelled, tmp_path / "a.jsonl")
+
+
+def test_schema_and_missing_databases(tmp_path):
+    assert json.loads(run("schema"))["title"] == "task"
+    run("verify", tmp_path / "none.sqlite", code=1)
+    run("verify", tmp_path / "none.yaml", code=2)
+    (tmp_path / "other.txt").write_text("not a database, but long enough to be looked at " * 100)
+    run("verify", tmp_path / "other.txt", code=1)

@@ -1,0 +1,63 @@
+"""The ledger's arithmetic."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from tamis.people.pay import Work, ledger, wilson
+from tamis.people.task import Pay
+
+PAY = Pay(piece=0.10, currency="EUR", hourly=15, bonus={"accuracy": 0.8, "least": 20, "share": 0.25})
+
+
+def work(rater="r-1", answers=100, seconds=20.0, right=0, wrong=0, name="Ada"):
+    return Work(rater, name, answers, answers * 100_000, (seconds,) * answers, right, wrong)
+
+
+def test_a_bonus_needs_enough_gold_and_a_sure_accuracy():
+    lines = ledger(
+        [work("r-1", right=30), work("r-2", right=19), work("r-3", right=24, wrong=3), work("r-4", right=200, wrong=20)],
+        PAY,
+    ).lines
+    assert [line.bonus for line in lines] == [2.5, 0, 0, 2.5]
+    assert lines[2].gold_accuracy == pytest.approx(0.8889), "right often, but not surely often enough"
+    assert lines[2].gold_low < 0.8 < lines[3].gold_low
+
+
+def test_an_hour_is_counted_by_the_median_so_one_forgotten_page_does_not_hide_low_pay():
+    one = Work("r-1", "Ada", 101, 10_100_000, (24.0,) * 100 + (50_000.0,), 0, 0)
+    [line] = ledger([one], PAY).lines
+    assert line.hourly == 15.0
+    assert line.active_hours > 14
+    assert line.hours == pytest.approx(101 * 24 / 3600, abs=1e-4)
+
+
+def test_low_pay_is_named_with_the_rate_that_would_mend_it():
+    found = ledger([work("r-1", seconds=36.0), work("r-2", seconds=12.0)], PAY)
+    assert [line.rater for line in found.below] == ["r-1"]
+    assert found.fair_piece == 0.1
+    assert found.total == 20.0
+
+
+def test_no_times_no_hours_and_no_pay_no_money():
+    found = ledger([Work("r-1", "", 3, 300_000, (), 0, 0)], PAY)
+    assert (found.lines[0].hourly, found.lines[0].hours, found.lines[0].median_seconds) == (None, None, None)
+    assert found.fair_piece is None
+    assert ledger([work()], None).lines[0].currency == ""
+    assert ledger([], PAY).lines == ()
+
+
+def test_the_csv_reads_back_and_runs_no_formula():
+    text = ledger([work(name="=HYPERLINK(1)"), work("r-0", name='A "quoted", name')], PAY).to_csv()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["name"] for row in rows] == ['A "quoted", name', "'=HYPERLINK(1)"]
+    assert rows[0]["piece_pay"] == "10.0"
+    assert rows[0]["currency"] == "EUR"
+
+
+def test_wilsons_interval():
+    low, high = wilson(8, 10)  # Brown, Cai, DasGupta 2001: (0.490, 0.943)
+    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)
