@@ -41,6 +41,7 @@ SIGNALS: dict[str, dict[str, pa.DataType]] = {
     "refinedweb": {"removed_words": FLOAT},
     "lang": {"code": STRING, "score": FLOAT, "spaced": BOOL},
     "url": {"host": STRING, "blocked": STRING},
+    "eval": {"score": FLOAT, "cuts": INT},
 }
 
 

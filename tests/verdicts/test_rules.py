@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from tamis.signals import contamination
 from tamis.verdicts.rules import (
     RuleError,
     RuleSet,
+    catalogue,
     dumps,
     load_preset,
     load_rules,
@@ -62,8 +64,9 @@ def test_every_preset_loads_alone_and_all_load_together_without_a_clash(signals)
 
 
 def test_every_preset_signal_is_measured():
-    """The names in the presets against the real signal groups."""
-    assert len(load_rules(preset_names(), {})) > 20
+    """The names in the presets against the real signal groups, `eval` (of a recipe's `decontaminate`) among them."""
+    evals = {f"eval.{column.name}": column.type for column in contamination.COLUMNS}
+    assert len(load_rules(preset_names(), {}, catalogue() | evals)) > 20
 
 
 def test_english_rules_are_scoped():
