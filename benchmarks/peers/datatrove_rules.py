@@ -20,7 +20,10 @@ from datatrove.pipeline.filters import (
     FineWebQualityFilter,
     GopherQualityFilter,
     GopherRepetitionFilter,
+    fineweb_quality_filter,
+    gopher_repetition_filter,
 )
+from datatrove.utils.text import split_into_words
 from loguru import logger
 
 NO_QUALITY: dict[str, Any] = {
@@ -36,6 +39,8 @@ NO_FINEWEB: dict[str, Any] = {
     "line_punct_thr": -1.0, "short_line_thr": 2.0, "char_duplicates_ratio": 2.0, "new_line_ratio": float("inf"),
 }  # fmt: skip
 TOPS, DUPLICATES = ((2, 0.2), (3, 0.18), (4, 0.16)), ((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.1))
+
+UNWORDED: set[str] = set()
 
 
 def gopher(language: str = "eng_Latn") -> dict[str, Any]:
@@ -74,8 +79,28 @@ def fineweb() -> dict[str, Any]:
     }
 
 
+def words(text: str, language: str) -> list[str]:
+    """datatrove's words; for languages whose analysers are not installed, white-space tokens: only rules on lines are
+    asked of them, and the filters cut words whether they need them or not."""
+    if language in UNWORDED:
+        return text.split()
+    return list(split_into_words(text, language))
+
+
+def has_words(language: str) -> bool:
+    """Whether what datatrove cuts the words of a language with is installed."""
+    try:
+        split_into_words("a", language)
+    except ImportError:
+        return False
+    return True
+
+
 def fineweb2(known: dict[str, Any]) -> dict[str, Any]:
     language, limits = known["config"], known["limits"]
+    worded = known["words"] and has_words(language)
+    if not worded:
+        UNWORDED.add(language)
 
     def repetition(**settings: Any) -> Any:
         return GopherRepetitionFilter(**{**NO_REPETITION, **settings}, language=language)
@@ -91,7 +116,7 @@ def fineweb2(known: dict[str, Any]) -> dict[str, Any]:
         "line_punct": lines(line_punct_thr=limits["line_punct"]),
         "repeated_lines": lines(char_duplicates_ratio=0.1),
     }
-    if known["words"]:
+    if worded:
         found |= {f"top_{n}": repetition(top_n_grams=((n, limits[f"top_{n}"]),)) for n, _ in TOPS}
         found |= {f"dup_{n}": repetition(dup_n_grams=((n, limits[f"dup_{n}"]),)) for n, _ in DUPLICATES}
         found |= {
@@ -137,6 +162,7 @@ def main() -> None:
     logger.add(sys.stderr, level="ERROR")
     texts = list(map(json.loads, Path(sys.argv[1]).read_text(encoding="utf-8").split("\n")[:-1]))
     if len(sys.argv) > 2:
+        fineweb_quality_filter.split_into_words = gopher_repetition_filter.split_into_words = words
         given = json.loads(Path(sys.argv[2]).read_text())
         filters = [fineweb2(known) for known in given["languages"]]
         rows = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -94,8 +95,8 @@ class Repeated:
         """Characters of n-grams seen before when reading from left to right and going on behind each such n-gram."""
         out = np.zeros(self.words.text.rows, np.int64)
         rows = self.rows
-        edges = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]])) if len(rows) else rows
-        for low, high in zip(edges.tolist(), [*edges[1:].tolist(), len(rows)], strict=True):
+        edges = [0, *(np.flatnonzero(rows[1:] != rows[:-1]) + 1).tolist(), len(rows)] if len(rows) else []
+        for low, high in pairwise(edges):
             seen: set[int] = set()
             free = chars = 0
             for at, group, size in zip(
