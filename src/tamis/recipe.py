@@ -35,6 +35,8 @@ class RecipeError(ValueError):
         self.problems = problems
 
 
+# The one value under `signals.harm` that is a package, not a file.
+PROFANITY = "alt-profanity-check"
 # Keys of `signals` whose values are paths by name.
 PATHS = ("blocklists", "harm", "quality", "perplexity", "importance")
 
@@ -362,7 +364,7 @@ def rooted(recipe: Recipe, folder: Path) -> Recipe:
         return path if "://" in path or "::" in path else str((folder / Path(path).expanduser()).absolute())
 
     def all_fixed(paths: dict[str, str]) -> dict[str, str]:
-        return {name: fixed(path) for name, path in paths.items()}
+        return {name: path if path == PROFANITY else fixed(path) for name, path in paths.items()}
 
     tokens = recipe.tokens
     if tokens and isinstance(tokens.tokenizer, str):

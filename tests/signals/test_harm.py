@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.recipe import Signals
+from tamis.recipe import PROFANITY, Signals
 from tamis.signals import harm
 from tamis.signals.batch import Batch
 from tamis.signals.wordlists import BadWordList, WordList, fold, folded_with_places, list_files
@@ -101,7 +101,7 @@ def test_a_changed_list_is_another_group(tmp_path):
 
 def test_the_package(tmp_path, require):
     require(importlib.util.find_spec("profanity_check"), "alt-profanity-check is not installed")
-    settings = Signals.model_validate({"harm": {"profanity": harm.PACKAGE}})
+    settings = Signals.model_validate({"harm": {"profanity": PROFANITY}})
     made, _ = measured(settings, [("You are a stupid idiot!", "en"), ("The meeting begins at nine.", "en")])
     bad, good = made["profanity"]
     assert bad > 0.8 > 0.2 > good

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from tamis.recipe import PROFANITY
 from tamis.signals import quality
 from tamis.signals.batch import Batch
 from tamis.signals.extra import ExtraGroup, Finding
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 # 1: the first
 VERSION = 1
-PACKAGE = "alt-profanity-check"
 
 
 def extra_groups(settings: Signals) -> list[ExtraGroup]:
@@ -51,8 +51,8 @@ def extra_groups(settings: Signals) -> list[ExtraGroup]:
     for name, model in sorted(settings.harm.items()):
         if name in lists:
             raise ValueError(f"signals.words and signals.harm both have a {name}")
-        if model == PACKAGE:
-            models[name] = f"{PACKAGE} {_package()}"
+        if model == PROFANITY:
+            models[name] = f"{PROFANITY} {_package()}"
             continue
         (scored,) = quality.extra_groups({name: model}, "harm")
         models[name] = scored.params["models"][name]
@@ -97,7 +97,7 @@ def explain(text: str, params: Mapping[str, Any], paths: Mapping[str, str]) -> l
                 first = len(text[:start].encode())
                 said = f"{match.entry} ({name}{', ' + language if language else ''})"
                 found.append(Finding(first, first + len(text[start:end].encode()), f"harm.{name}_count", said))
-    trained = {name: model for name, model in params["models"].items() if not model.startswith(PACKAGE)}
+    trained = {name: model for name, model in params["models"].items() if not model.startswith(PROFANITY)}
     found += quality.explain(text, {"group": "harm", "models": trained}, paths)
     return sorted(found, key=lambda one: (one.start, one.end))
 
@@ -117,7 +117,7 @@ def _compute(
             made[f"{name}_count"] = counts
             made[f"{name}_distinct"] = pa.array([len({one.entry for one in each}) for each in found], pa.int64())
             made[f"{name}_share"] = share(counts.to_numpy(), words)
-    trained = {name: model for name, model in params["models"].items() if not model.startswith(PACKAGE)}
+    trained = {name: model for name, model in params["models"].items() if not model.startswith(PROFANITY)}
     for name in params["models"].keys() - trained.keys():
         made[name] = _profanity(batch)
     return made | quality.scored({"group": "harm", "models": trained}, paths).compute(batch, options)
@@ -137,11 +137,11 @@ def _profanity(batch: Batch) -> pa.Array:
 
 
 def _package() -> str:
-    found = package_version(PACKAGE)
+    found = package_version(PROFANITY)
     if found == "absent":
-        raise ValueError(f"the package {PACKAGE} is not installed: pip install 'tamis[harm]'")
+        raise ValueError(f"the package {PROFANITY} is not installed: pip install 'tamis[harm]'")
     return found
 
 
 def _shown(name: str, model: str, paths: Mapping[str, str]) -> str:
-    return model if model.startswith(PACKAGE) else f"the model {paths[name]}"
+    return model if model.startswith(PROFANITY) else f"the model {paths[name]}"
