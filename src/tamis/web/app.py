@@ -44,7 +44,8 @@ def create_app(store: Store, task: LabelTask, settings: WebSettings | None = Non
         redoc_url=None,
         servers=[{"url": site.settings.root_path or "/"}],
     )
-    for routes in (accounts, labelling, mine, owner, people, adjudication, api):
+    # Routes are tried in order: those of the most requests first.
+    for routes in (api, labelling, accounts, mine, owner, people, adjudication):
         app.include_router(routes.router(site))
     with as_file(files("tamis.web") / "static") as folder:
         app.mount("/static", _Static(directory=folder), name="static")

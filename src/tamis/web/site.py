@@ -25,6 +25,7 @@ from tamis.web.security import COOKIE, Session, Sessions, cross_site
 from tamis.web.settings import WebSettings
 
 LANGUAGE_COOKIE = "tamis_language"
+MOST_ACCOUNTS = 10_000
 
 
 class SignedOut(Exception):
@@ -69,6 +70,7 @@ class Site:
         self.store, self.task, self.settings = store, task, settings
         self.sessions = Sessions(settings)
         self.desks = Desks(task, settings.secret, settings.shown_characters)
+        self._accounts: dict[int, tuple[float, Rater | None]] = {}
         self.pages = Environment(
             loader=PackageLoader("tamis.web"),
             autoescape=True,
@@ -79,19 +81,30 @@ class Site:
         )
         self.pages.filters |= {"when": _when, "short_json": _short_json, "inert": visible}
 
-    async def visitor(self, request: Request) -> Visitor:
-        """Reads the cookie and looks up the account; writes nothing."""
+    async def visitor(self, request: Request, seconds: float = 0.0) -> Visitor:
+        """Reads the cookie and looks up the account; writes nothing. The account may be `seconds` old: what it may
+        do, the store checks by itself."""
         session = self.sessions.read(request.cookies.get(COOKIE))
         fresh = session is None
         rater = None
         if session is None:
             session = self.sessions.new()
         elif session.account is not None:
-            rater = await self.store.a.rater(session.account)
+            rater = await self._account(session.account, seconds)
             if rater is None or rater.version != session.version or rater.state in ("left", "erased"):
                 # A reset password or a closed account ends every session of it.
                 session, rater, fresh = self.sessions.new(), None, True
         return Visitor(session, fresh, rater, self.words(request, rater))
+
+    async def _account(self, number: int, seconds: float) -> Rater | None:
+        now = time.monotonic()
+        at, rater = self._accounts.get(number, (0.0, None))
+        if rater is None or now - at > seconds:
+            rater = await self.store.a.rater(number)
+            if len(self._accounts) > MOST_ACCOUNTS:
+                self._accounts.clear()
+            self._accounts[number] = (now, rater)
+        return rater
 
     def words(self, request: Request, rater: Rater | None = None) -> Words:
         """The catalogue for a request: the switch, else the account's language, else the browser's."""

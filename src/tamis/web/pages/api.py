@@ -19,6 +19,9 @@ from tamis.web.pages.accounts import address
 from tamis.web.pages.labelling import Totals
 from tamis.web.site import Site, Visitor
 
+# A session may outlive a reset password by this much here; blocking and closing take hold at once, in the store.
+ACCOUNT_SECONDS = 2.0
+
 
 def _clean(text: str) -> str:
     """No database holds NUL in a text, and UTF-8 has no lone surrogates."""
@@ -186,7 +189,7 @@ def router(site: Site) -> APIRouter:
     totals = Totals(site)
 
     async def changing(request: Request, token: str | None) -> Visitor:
-        visitor = await site.visitor(request)
+        visitor = await site.visitor(request, seconds=ACCOUNT_SECONDS)
         _ = visitor.me
         site.guard(request, visitor, token)
         return visitor
