@@ -40,7 +40,7 @@ def test_an_export_comes_back_as_it_was(make_database, clock, tmp_path, name, an
         store.skip(raters[0], found.id, "unreadable", "s")
         finish(store, raters, clock, answer)
         before = list(store.annotations())
-        assert {one.kind for one in before} == ({"preference"} if name == "preference" else {"rating", "multi"})
+        assert {one.kind for one in before} == ({"pairwise"} if name == "preference" else {"rating", "multi"})
         written = exchange.write(
             before, store.aggregated("majority"), format="annotations", path=tmp_path / "out.jsonl", prompt="prompt"
         )
