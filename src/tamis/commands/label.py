@@ -101,7 +101,7 @@ def judge(
         "judged.jsonl"
     ),
     check: Annotated[Path | None, typer.Option(help="Check a file of judgements instead of making one.")] = None,
-    gold: Annotated[Path | None, typer.Option(help="With --check: known answers (example, truth).")] = None,
+    gold: Annotated[Path | None, typer.Option(help="With --check: more known answers (example, truth).")] = None,
     orders: Annotated[str, typer.Option(help="Comparisons in `both` orders, or as `given`.")] = "both",
     most: Annotated[int | None, typer.Option(min=1, help="Only so many examples.")] = None,
     per_minute: Annotated[float | None, typer.Option(min=0.001, help="Requests a minute at most.")] = None,
@@ -113,12 +113,14 @@ def judge(
 ) -> None:
     """A model as one more rater; or checks one: position bias, length bias, agreement with people, gold.
 
+    Asks about the task's examples and its gold questions. `tamis label import` brings the answers to the others.
+
     Example: `tamis label judge task.yaml --endpoint http://127.0.0.1:8000/v1 --model NAME --out judged.jsonl`, then
     `tamis label judge --check judged.jsonl people.csv`
     """
-    from itertools import islice
+    from itertools import chain, islice
 
-    from tamis.people import judges
+    from tamis.people import examples, judges
     from tamis.people import task as tasks
     from tamis.people.judges import checks
     from tamis.people.labels import Labels, read_truth
@@ -134,7 +136,7 @@ def judge(
         if orders not in ("both", "given"):
             raise typer.BadParameter("--orders is `both` or `given`")
         loaded = tasks.load(task)
-        rows = islice(loaded.rows(), most)
+        rows = chain(islice(loaded.rows(), most), examples.read(loaded, loaded.gold.path, True) if loaded.gold else ())
         name = model or str(local)
         if endpoint is not None:
             where = judges.Endpoint(endpoint, name, key_from, timeout, retries, per_minute)

@@ -12,8 +12,20 @@ from typing import Any
 import pytest
 import yaml
 
+from tamis.people import exchange
 from tamis.people import task as tasks
-from tamis.people.judges import Client, Endpoint, EndpointError, Reply, Unparsable, judge, messages, parse, read
+from tamis.people.judges import (
+    Client,
+    Endpoint,
+    EndpointError,
+    Reply,
+    Unparsable,
+    judge,
+    messages,
+    parse,
+    read,
+    to_annotations,
+)
 from tamis.people.judges.checks import check, decided
 from tamis.people.judges.prompts import CannotJudge, prompt_hash
 from tamis.people.judges.run import BadJudgements, Judged
@@ -125,6 +137,34 @@ def test_answers_are_stored_as_they_come_and_not_asked_again(stub: Any, tmp_path
     stub.answer = lambda body: (200, {}, '{"answer": "x"}')
     with Client(Endpoint(stub.url, "m")) as client:
         assert judge(task, task.rows(), client.ask, out, name="m").asked == 12
+
+
+def test_gold_is_asked_and_marked(stub: Any, tmp_path: Path) -> None:
+    task = make_task(tmp_path, choices(2), kind="choice", labels=["x", "y"])
+    gold = [{"id": f"e{i}", "text": f"gold {i}", "answers": ["x"]} for i in range(10)]
+    stub.answer = lambda body: (200, {}, "?" if "gold 3" in str(body) else '{"answer": "y"}')
+    with Client(Endpoint(stub.url, "m")) as client:
+        judge(task, [*task.rows(), *gold], client.ask, tmp_path / "o.jsonl", name="m")
+    assert all('"answers"' not in str(body) for body in stub.requests)
+    rows = read(tmp_path / "o.jsonl")
+    assert [row.right for row in rows].count(False) == 10
+    (found,) = check(rows)
+    assert found.gold is not None
+    assert (found.gold.value, found.gold.n, found.verdict) == (0, 10, "block")
+    brought = exchange.read(tmp_path / "o.jsonl").annotations
+    assert [(a.example, a.rater, a.value, a.role) for a in brought] == [
+        ("e0", "model:m", "y", "model"), ("e1", "model:m", "y", "model"),
+    ]  # fmt: skip
+
+
+def test_contradictions_are_brought_in_as_ties(tmp_path: Path) -> None:
+    task = make_task(tmp_path, [PAIR, {**PAIR, "id": "2"}], kind="pairwise", examples=COMPARED)
+    said = iter(['{"answer": 1}', '{"answer": 1}', '{"answer": 1}', '{"answer": 2}'])
+    judge(task, task.rows(), lambda _: Reply(next(said)), tmp_path / "o.jsonl", name="m", workers=1)
+    brought = to_annotations(read(tmp_path / "o.jsonl"))
+    assert [(a.example, a.kind, a.value, a.options) for a in brought] == [
+        ("1", "pairwise", "tie", ("a", "b")), ("2", "pairwise", "a", ("a", "b")),
+    ]  # fmt: skip
 
 
 def test_what_is_no_judgement(tmp_path: Path) -> None:

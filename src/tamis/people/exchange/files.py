@@ -81,7 +81,8 @@ def write(
 
 
 def read(path: Path | str, format: str | None = None, kinds: dict[str, str] | None = None) -> Imported:
-    """Reads what `write` wrote, and files of Label Studio and Argilla. Raises BadExchange.
+    """Reads what `write` wrote, files of Label Studio and Argilla, and answers of `tamis label judge`. Raises
+    BadExchange.
 
     format: found from the content where absent. kinds: question -> kind, for Argilla's, which do not say so.
     """
@@ -93,6 +94,10 @@ def read(path: Path | str, format: str | None = None, kinds: dict[str, str] | No
     if path.suffix == ".json":
         return _read_json(path, format, kinds or {})
     rows = list(_read_rows(path))
+    if rows and {"prompt_hash", "raw"} <= set(rows[0][1]):  # answers of a model
+        from tamis.people import judges
+
+        return Imported(ordered(judges.to_annotations(judges.read(path))))
     beside = path.with_name(f"{path.stem}.unused{path.suffix}")
     if beside.is_file():
         rows += _read_rows(beside)

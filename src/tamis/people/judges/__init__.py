@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tamis.people.judges.client import Ask, Client, Endpoint, EndpointError, Reply, local
 from tamis.people.judges.prompts import Unparsable, messages, parse
-from tamis.people.judges.run import Judged, Run, judge, read
+from tamis.people.judges.run import Judged, Run, judge, read, to_annotations
 
 __all__ = [
     "Ask", "Client", "Endpoint", "EndpointError", "Judged", "Reply", "Run", "Unparsable", "judge", "local", "messages",
-    "parse", "read",
+    "parse", "read", "to_annotations",
 ]  # fmt: skip

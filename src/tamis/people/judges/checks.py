@@ -143,7 +143,8 @@ def check(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> list[Checks]:
-    """Every judge of a file against people's labels and known answers. Labels are compared as texts: a pairwise answer
+    """Every judge of a file against people's labels and known answers: those of the file's gold questions, and `gold`
+    (example -> label). Labels are compared as texts: a pairwise answer
     is the name of the better response, or `tie`."""
     by_rater: dict[str, list[Judged]] = defaultdict(list)
     for row in sorted(judged, key=lambda row: (row.rater, row.example, row.order, row.prompt_hash)):
@@ -162,7 +163,8 @@ def check(
                 seen = people.where(np.isin(people.example, [i for i, e in enumerate(people.examples) if e in own]))
                 apart = alpha(seen, resamples=resamples, seed=seed)
                 together = alpha(seen.compact().and_rater(_new(rater, people), own), resamples=resamples, seed=seed)
-        marks = [own[e] == answer for e, answer in (gold or {}).items() if e in own]
+        marks = [row.right for row in rows if row.right is not None]
+        marks += [own[e] == answer for e, answer in (gold or {}).items() if e in own]
         found.append(
             Checks(
                 rater=rater,

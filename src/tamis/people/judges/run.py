@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tamis.errors import WrongUse
+from tamis.people.answers import TIE
 from tamis.people.judges.client import Ask, Reply
 from tamis.people.judges.prompts import COMPARING, Unparsable, messages, parse, prompt_hash
 
 if TYPE_CHECKING:
+    from tamis.people.exchange.annotations import Annotation
     from tamis.people.task import LabelTask
 
 Orders = Literal["both", "given"]
@@ -33,7 +35,8 @@ class BadJudgements(ValueError, WrongUse):
 @dataclass(frozen=True)
 class Judged:
     """One answer. label: its text form, None where it could not be parsed (`problem` says why). order: the responses as
-    they were shown; lengths: characters of each."""
+    they were shown; lengths: characters of each. kinds: question -> kind. right: of gold, whether the known answer was
+    given (not where it could not be parsed), None for other examples."""
 
     example: str
     rater: str
@@ -48,6 +51,9 @@ class Judged:
     seconds: float = 0.0
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    task_name: str = ""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    right: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,10 @@ def judge(
     workers: int = 4,
     advance: Callable[[int], None] | None = None,
 ) -> Run:
-    """Asks about every example, questions that compare responses in both orders; appends to `out`. Examples are read as
-    they are needed. Raises EndpointError where the endpoint gives up: what was answered is stored, run again to go on.
+    """Asks about every example, questions that compare responses in both orders; appends to `out`.
+
+    Examples are read as they are needed; one with known `answers` is gold, and stands in the file as `gold:ID`. Raises
+    EndpointError where the endpoint gives up: what was answered is stored, run again to go on.
 
     name: of the rater, `model:NAME` in the file.
     """
@@ -116,7 +124,7 @@ def judge(
         waiting: set[Future[Judged]] = set()
         try:
             for example, order, prompt in _prompts(task, examples, orders):
-                key = (str(example["id"]), prompt_hash(prompt))
+                key = (_name(example), prompt_hash(prompt))
                 known = stored.get(key)
                 if known is not None and known.rater == rater:
                     used[key] = known
@@ -157,6 +165,38 @@ def read(path: Path, *, mend: bool = False) -> list[Judged]:
     return rows
 
 
+def to_annotations(rows: Iterable[Judged]) -> list[Annotation]:
+    """One answer of each model to each example, for a store or an export: what it said in all orders. Where the orders
+    contradict each other, a pair is a tie and anything else is left out; gold is left out, too."""
+    from tamis.people.exchange.annotations import Annotation
+
+    groups: dict[tuple[str, str], list[Judged]] = {}
+    for row in rows:
+        if row.label is not None and row.right is None:
+            groups.setdefault((row.example, row.rater), []).append(row)
+    found = []
+    for (example, rater), group in sorted(groups.items()):
+        first = min(group, key=lambda row: (row.order, row.prompt_hash))
+        value = first.value
+        if len({row.label for row in group}) > 1:
+            if set(first.kinds.values()) != {"pairwise"}:
+                continue
+            value = TIE
+        rubric = set(first.kinds) != {"label"}
+        for question, kind in first.kinds.items():
+            answer = value.get(question) if rubric else value
+            if answer is not None:
+                found.append(
+                    Annotation(
+                        example=example, rater=rater, value=answer, kind=kind, question=question, task=first.task_name,  # type: ignore[arg-type]
+                        options=first.order if kind in COMPARING else (), seconds=first.seconds,
+                        guideline_hash=first.guideline_hash or None, role="model",
+                        submission=first.prompt_hash if rubric else None, meta={"orders": len(group)},
+                    )
+                )  # fmt: skip
+    return found
+
+
 def _prompts(
     task: LabelTask, examples: Iterable[Mapping[str, Any]], orders: Orders
 ) -> Iterator[tuple[Mapping[str, Any], tuple[str, ...], list[dict[str, str]]]]:
@@ -177,13 +217,14 @@ def _row(
     guideline: str,
 ) -> Judged:
     value, label, problem = None, None, ""
+    known = example.get("answers")
     try:
         value = parse(task, example, order, reply.text)
         label = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
     except Unparsable as error:
         problem = str(error)
     return Judged(
-        example=str(example["id"]),
+        example=_name(example),
         rater=rater,
         label=label,
         value=value,
@@ -196,7 +237,21 @@ def _row(
         seconds=round(reply.seconds, 3),
         prompt_tokens=reply.prompt_tokens,
         completion_tokens=reply.completion_tokens,
+        task_name=task.name,
+        kinds={
+            getattr(question, "name", "label") if task.questions else "label": _kind(task, question)
+            for question in task.asked
+        },
+        right=None if known is None else value is not None and any(task.matches(value, answer) for answer in known),
     )
+
+
+def _name(example: Mapping[str, Any]) -> str:
+    return f"gold:{example['id']}" if "answers" in example else str(example["id"])
+
+
+def _kind(task: LabelTask, question: Any) -> str:
+    return str(task.kind if not task.questions else question.kind)
 
 
 def _collect(
