@@ -31,10 +31,22 @@ def lines(texts):
 
 @pytest.fixture
 def place(tmp_path, lines):
-    """A folder with `rows.jsonl` (several splits) and `recipe.yaml`."""
-    (tmp_path / "rows.jsonl").write_text("".join(lines))
-    (tmp_path / "recipe.yaml").write_text(RECIPE)
-    return tmp_path
+    """A folder with `rows.jsonl` (two splits) and `recipe.yaml`."""
+    return furnish(tmp_path, lines)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, lines, tamis):
+    """The same, and its finished workspace `work`: copy it before you harm it."""
+    folder = furnish(tmp_path_factory.mktemp("finished"), lines)
+    tamis("run", folder / "recipe.yaml", "--work", folder / "work", "--workers", 1)
+    return folder
+
+
+def furnish(folder, lines):
+    (folder / "rows.jsonl").write_text("".join(lines))
+    (folder / "recipe.yaml").write_text(RECIPE)
+    return folder
 
 
 @pytest.fixture(scope="session")

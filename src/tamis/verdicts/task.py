@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tamis.documents import VERDICTS, gids, read_table, write_table
+from tamis.documents import VERDICTS, DamagedFile, gids, open_shard, read_table, write_table
 from tamis.engine import Context
 from tamis.verdicts.election import DUPLICATES, Positions, Strength, elect
 from tamis.verdicts.rules import DUPLICATE, EXTRACTED, RuleSet
@@ -120,7 +120,7 @@ def verdict_task(context: Context, params: dict[str, Any], inputs: list[Path], o
     rules = RuleSet.from_json(params["rules"])
     mask = read_table(mask_file).column("failed").to_numpy()
     documents = read_table(documents_file, ["id", "source", "reason"])
-    duplicates = shard_duplicates(read_table(duplicates_file), params["shard"])
+    duplicates = shard_duplicates(_near(duplicates_file, params["shard"]), params["shard"])
     table, fired = verdicts(params["shard"], rules, mask, documents, duplicates)
     write_table(outputs[0], table, VERDICTS)
 
@@ -256,6 +256,21 @@ def shard_duplicates(duplicates: pa.Table, shard: int) -> pa.Table:
     gid = duplicates.column("gid").to_numpy()
     first, last = np.searchsorted(gid, np.array([shard << 32, (shard + 1) << 32], np.uint64))
     return duplicates.slice(int(first), int(last - first))
+
+
+def _near(duplicates: Path, shard: int) -> pa.Table:
+    """The row groups of the table of duplicates that may hold rows of a shard: the table is as long as the corpus."""
+    with open_shard(duplicates) as file:
+        metadata, column = file.metadata, file.schema_arrow.get_field_index("gid")
+        wanted = []
+        for group in range(metadata.num_row_groups):
+            known = metadata.row_group(group).column(column).statistics
+            if known is None or not known.has_min_max or known.min >> 32 <= shard <= known.max >> 32:
+                wanted.append(group)
+        try:
+            return file.read_row_groups(wanted, use_threads=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DamagedFile(f"{duplicates} is damaged: {error}") from error
 
 
 def document_ids(gid: np.ndarray, documents: Sequence[Path]) -> pa.Array:
