@@ -75,7 +75,7 @@ def test_objectives_never_fall_on_real_labels(crowd, method):
 
 
 def test_order_and_names_change_nothing_on_real_labels(crowd):
-    labels, _ = crowd("rte")
+    labels, _ = crowd("bluebird")
     random = np.random.default_rng(1)
     rows = [(f"e{e}", f"w{(int(r) * 7919) % 1009}", {"0": "no", "1": "a yes"}[c]) for e, r, c in labels]
     random.shuffle(rows)

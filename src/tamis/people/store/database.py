@@ -43,6 +43,11 @@ class Connection:
     def run(self, sql: str, **values: Any) -> sa.CursorResult[Any]:
         return self.raw.exec_driver_sql(sql if self.dialect == "sqlite" else _pyformat(sql), values)
 
+    def many(self, sql: str, rows: list[dict[str, Any]]) -> None:
+        """The same statement for many rows."""
+        if rows:
+            self.raw.exec_driver_sql(sql if self.dialect == "sqlite" else _pyformat(sql), rows)
+
     def all(self, sql: str, **values: Any) -> list[Any]:
         return list(self.run(sql, **values).all())
 
