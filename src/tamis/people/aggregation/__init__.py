@@ -69,8 +69,9 @@ def aggregate(
             f"{len(labels.classes):,} classes on {len(labels.examples):,} examples are more than a table of posteriors "
             "can hold\n  Are these free texts, or ratings (--method median)?"
         )
-    counts = Counts.of(labels, controls)
-    if method not in ("majority", "soft", "crowdlab") and not counts.shared.any():
+    closed = method in ("majority", "soft", "crowdlab")
+    counts = Counts.of(labels, controls, canonical=method not in ("majority", "soft"))
+    if not closed and not counts.shared.any():
         fit = majority(counts)
         fit.status = Status.NO_OVERLAP
         fit.why = (

@@ -52,11 +52,16 @@ class Counts:
     class_key: Hashes
 
     @classmethod
-    def of(cls, labels: Labels, controls: Mapping[str, str] | None = None) -> Counts:
-        """Raises NotLabels where a control's answer is no class of the labels."""
+    def of(cls, labels: Labels, controls: Mapping[str, str] | None = None, canonical: bool = True) -> Counts:
+        """Raises NotLabels where a control's answer is no class of the labels. Without `canonical` the order of names
+        stays, which is enough for closed forms."""
         known = _known(labels, controls or {})
         item, rater, label, weight = _distinct(labels)
-        keys = _colours(item, rater, label, weight, known, [len(labels.examples), len(labels.raters), labels.classes])
+        lengths = (len(labels.examples), len(labels.raters), len(labels.classes))
+        if canonical:
+            keys = _colours((item, rater, label), weight, known, lengths)
+        else:
+            keys = [np.arange(length, dtype=np.uint64) for length in lengths]
         item_order, rater_order = (np.argsort(key, kind="stable") for key in keys[:2])
         # Classes in falling frequency, so that what a method leaves open goes to the more frequent class.
         often = np.bincount(label, weights=weight, minlength=len(labels.classes))
@@ -64,12 +69,12 @@ class Counts:
         item, rater, label = (
             _inverse(order)[codes] for order, codes in ((item_order, item), (rater_order, rater), (class_order, label))
         )
-        order = np.argsort((item * len(labels.raters) + rater) * len(labels.classes) + label)
+        order = np.argsort((item * lengths[1] + rater) * lengths[2] + label, kind="stable")
         known = known[item_order]
         known = np.where(known < 0, -1, _inverse(class_order)[known])
         return cls(
             item[order], rater[order], label[order], weight[order], known,
-            len(labels.raters), len(labels.classes), item_order, rater_order, class_order,
+            lengths[1], lengths[2], item_order, rater_order, class_order,
             keys[1][rater_order], keys[2][class_order],
         )  # fmt: skip
 
@@ -236,6 +241,8 @@ def _known(labels: Labels, controls: Mapping[str, str]) -> Ints:
             f"  The labels know {', '.join(labels.classes[:20])}. Are they spelled the same?"
         )
     known = np.full(len(labels.examples), -1, np.int64)
+    if not controls:
+        return known
     for code, example in enumerate(labels.examples):
         if example in controls:
             known[code] = classes[controls[example]]
@@ -270,23 +277,23 @@ def mix(value: Hashes) -> Hashes:
     return value ^ (value >> np.uint64(31))
 
 
-def _colours(item: Ints, rater: Ints, label: Ints, weight: Floats, known: Ints, sizes: list[Any]) -> list[Hashes]:
-    """A hash of the content of each item, rater and class: colour refinement over the triples. Sums of unsigned
-    integers wrap and do not depend on their order."""
-    sides = (item, rater, label)
-    lengths = (sizes[0], sizes[1], len(sizes[2]))
+def _colours(
+    sides: tuple[Ints, Ints, Ints], weight: Floats, known: Ints, lengths: tuple[int, int, int]
+) -> list[Hashes]:
+    """A hash of the content of each item, rater and class: colour refinement over the triples. Each adds to the one the
+    product of the two others; sums and products of unsigned integers wrap and do not depend on their order."""
     times = weight.astype(np.uint64)
     hashes = [np.full(length, side, np.uint64) for side, length in enumerate(lengths, 1)]
-    hashes[0] += (known >= 0).astype(np.uint64) * np.uint64(977)
+    rows = np.flatnonzero(known >= 0)
+    hashes[0][rows] = 977
     for _ in range(_ROUNDS):
         seen = [mix(hashes[side])[sides[side]] for side in range(3)]
         fresh = []
         for side in range(3):
             left, right = (seen[other] for other in range(3) if other != side)
             total = np.zeros(lengths[side], np.uint64)
-            np.add.at(total, sides[side], mix(left + np.uint64(3) * right + times))
+            np.add.at(total, sides[side], left * right * times)
             fresh.append(mix(hashes[side] + total))
-        rows = np.flatnonzero(known >= 0)
         fresh[0][rows] = mix(fresh[0][rows] ^ hashes[2][known[rows]])
         hashes = fresh
     return hashes
