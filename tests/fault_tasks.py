@@ -44,13 +44,13 @@ def hostile_extract(payload, *arguments):
 
 def hostile_documents(context, params, inputs, outputs):
     """`documents_task` with an extractor that some pages hang or kill."""
-    task.extract, task.ALONE_SECONDS = hostile_extract, 2.0
+    task.extract, task.ALONE_SECONDS = hostile_extract, 8.0
     return task.documents_task(context, {**params, "split": {**params["split"], **params["where"]}}, inputs, outputs)
 
 
 def hostile_signals(context, params, inputs, outputs):
     """`signals_task` with a group `text` that raises on, hangs at, or dies of some documents."""
-    quarantine.ALONE_SECONDS = 2.0
+    quarantine.ALONE_SECONDS = 8.0
     signals_task._measured = hostile_measured
     return signals_task.signals_task(context, params, inputs, outputs)
 

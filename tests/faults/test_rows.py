@@ -26,7 +26,7 @@ def hostile(place, lines):
 def test_pages_that_hang_or_kill_the_extractor_are_documents_without_text(hostile, monkeypatch, tamis):
     place = hostile("HANGS", "KILLS")
     monkeypatch.setattr("tamis.pipeline.read_task", fault_tasks.hostile_documents)
-    with Local(1, hang_seconds=2.0) as engine:
+    with Local(1, hang_seconds=5.0) as engine:
         found = fault_tasks.drive(place / "recipe.yaml", place / "work", engine)
     assert (found.records, found.documents) == (17, 17)
     assert found.reasons == {"extract.hung": 1, "extract.died": 1}
@@ -38,7 +38,7 @@ def test_pages_that_hang_or_kill_the_extractor_are_documents_without_text(hostil
 def test_a_signal_that_raises_hangs_or_kills_is_null_for_that_row_and_counted(hostile, monkeypatch):
     place = hostile("RAISES", "SLEEPS", "DEADLY")
     monkeypatch.setattr("tamis.signals.task.signals_task", fault_tasks.hostile_signals)
-    with Local(1, hang_seconds=2.0) as engine:
+    with Local(1, hang_seconds=5.0) as engine:
         fault_tasks.drive(place / "recipe.yaml", place / "work", engine)
     corpus = Corpus(Workspace(place / "work"))
     (manifest,) = corpus.work.manifests("signals")
