@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from people_store import finish, join, write_task
 from typer.testing import CliRunner
 
+from people_store import finish, join, write_task
 from tamis.commands.label import app
 from tamis.people.store import Store
 

@@ -8,8 +8,10 @@ import random
 import threading
 import time
 
-from people_store import check, exactly, finish, join, quick_clock, work
-from tamis.people.store import Done, Store
+import pytest
+
+from people_store import check, exactly, finish, join, quick_clock, work, write_task
+from tamis.people.store import Done, Store, StoreError
 
 OVERLAP = 3
 
@@ -141,3 +143,20 @@ def test_one_failing_piece_does_not_fail_its_batch(make_database, make_task):
             assert c.meta("good") == "1"
         assert store.head().seq == before.seq + 1
         assert store.verify().ok
+
+
+def test_a_lost_database_connection_is_told_and_mended(postgres, tmp_path):
+    import psycopg
+
+    name = f"lost_{tmp_path.name[-8:]}".replace("-", "_").lower()
+    with psycopg.connect(postgres.replace("+psycopg", "") + "postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        with Store.open(postgres + name, write_task(tmp_path / "task", overlap=1)) as store:
+            rater = join(store, 1)
+            found = store.next_for(rater)
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            with pytest.raises(StoreError) as error:
+                store.submit(rater, found.id, "yes", "once")
+            assert error.value.code == "busy"
+            assert store.submit(rater, found.id, "yes", "once").status == "accepted", "the same form, sent again"
+            check(store, 1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from people_store import check, finish, join
 
+from people_store import check, finish, join
 from tamis.people import exchange
 from tamis.people import task as tasks
 from tamis.people.store import Store
