@@ -2,8 +2,8 @@
 
     python benchmarks/label_server.py [--rate 200] [--seconds 60] [--raters 120] [--quick] [--json]
 
-The real server (one process, SQLite in WAL mode with synchronous=FULL, journal row in the same transaction) is pinned to
-one core and the generator to another. Arrivals are open-loop: their times are drawn beforehand (Poisson), and latency
+The real server (one process, SQLite in WAL mode with synchronous=FULL, journal row in the same transaction) is pinned
+to one core and the generator to another. Arrivals are open-loop: their times are drawn before (Poisson), and latency
 counts from the moment an answer was due, not from when it could be sent. Each answer is a POST to /api/submit that
 returns the next example. Signing in is counted apart. At the end the server gets SIGKILL in full flight; then every
 acknowledged label must be in the database and the journal must verify. If the 99th percentile is over the limit, lower
@@ -30,7 +30,7 @@ from typing import Any
 
 LIMIT = 0.200  # seconds, 99th percentile
 PASSWORD = "a long enough sentence"
-WORDS = "the river rises in hills north of town and falls sixty metres before it meets plain water mill wall".split()
+WORDS = ("the", "river", "rises", "north", "of", "town", "and", "falls", "sixty", "metres", "before", "it", "meets")
 
 
 def make(folder: Path, examples: int, raters: int) -> None:

@@ -95,7 +95,7 @@ def forest(rows: Sequence[Estimate], label: str, marks: Sequence[tuple[float, st
 
 def confusion(names: Sequence[str], counts: Sequence[Sequence[float]], label: str, rows: str, columns: str) -> Markup:
     """Counts of what a rater said (columns) where another answer holds (rows), shaded by the share of the row."""
-    cell, left, top = 46, 120, 56
+    cell, left, top = 76, 130, 56
     size = len(names)
     width = left + cell * size + 10
     parts = [
@@ -104,7 +104,7 @@ def confusion(names: Sequence[str], counts: Sequence[Sequence[float]], label: st
     ]
     for at, name in enumerate(names):
         middle = left + cell * (at + 0.5)
-        parts.append(f'<text x="{middle:.1f}" y="{top - 10}" text-anchor="middle">{_short(name, 7)}</text>')
+        parts.append(f'<text x="{middle:.1f}" y="{top - 10}" text-anchor="middle">{_short(name, 11)}</text>')
         parts.append(
             f'<text x="{left - 10}" y="{top + cell * (at + 0.5) + 4:.1f}" text-anchor="end">{_short(name, 16)}</text>'
         )

@@ -26,7 +26,8 @@ def router(site: Site) -> APIRouter:
             works=True,
             own=own,
             pay=pay,
-            hourly=own.earned / own.active_seconds * 3600 if pay and own.active_seconds else None,
+            # A minute of work tells nothing of an hour.
+            hourly=own.earned / own.active_seconds * 3600 if pay and own.active_seconds > 60 else None,
             password_length=PASSWORD_LENGTH,
             **more,
         )
