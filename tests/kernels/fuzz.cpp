@@ -72,6 +72,30 @@ std::string random_document(std::mt19937_64& random, bool damaged) {
   return out;
 }
 
+// A model of every second word and of the pairs and triples that follow one another, as lm_table lays it out.
+struct LmEntry {
+  u64 key;
+  float prob, backoff;
+};
+std::vector<LmEntry> random_model(const std::vector<u64>& words) {
+  size_t size = 64;
+  while (size < 8 * words.size()) size *= 2;
+  std::vector<LmEntry> table(size, LmEntry{0, 0, 0});
+  auto add = [&](u64 sum) {
+    u64 key = std::max<u64>(avalanche(sum), 1), s = key & (size - 1);
+    while (table[s].key && table[s].key != key) s = (s + 1) & (size - 1);
+    table[s] = {key, -static_cast<float>(key >> 60), static_cast<float>(key >> 62) / 4};
+  };
+  add(2);  // the end of a sentence
+  add(3);  // an unknown word
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (i % 2) add(words[i]);
+    if (i) add(words[i - 1] * P1 + words[i]);
+    if (i > 1) add((words[i - 2] * P1 + words[i - 1]) * P1 + words[i]);
+  }
+  return table;
+}
+
 // All results as one list of numbers.
 std::vector<u64> run(const Kernels& k, const Text& text, const std::vector<u64>& table) {
   std::vector<u64> all;
@@ -125,6 +149,36 @@ std::vector<u64> run(const Kernels& k, const Text& text, const std::vector<u64>&
   keep(lines.ends_ellipsis);
   keep(lines.phrases);
   keep(lines.hash);
+  for (bool distinct : {false, true}) {
+    NgramColumns grams;
+    k.word_ngrams(text, 3, distinct, grams);
+    keep(grams.offsets);
+    keep(grams.hashes);
+    keep(grams.first);
+    keep(grams.size);
+    // an exact allocation of a number of weights that is no power of two
+    std::vector<float> weights(11);
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i);
+    std::vector<double> sums(n);
+    k.ngram_sums(text, weights.data(), weights.size(), 2, distinct, sums.data(), hits.data());
+    keep(sums);
+    keep(hits);
+  }
+  SentenceColumns found;
+  k.sentences(text, found);
+  for (const auto* c : {&found.lines, &found.words, &found.ends}) keep(*c);
+  keep(found.hashes);
+  keep(found.bytes);
+  std::vector<LmEntry> model = random_model(found.hashes);
+  std::vector<double> totals(n);
+  std::vector<i64> tokens(n), strange(n);
+  for (size_t order : {1, 3, 16}) {
+    k.lm_scores(text, {reinterpret_cast<const u64*>(model.data()), model.size() - 1, order, 1, 2, 3}, totals.data(),
+                tokens.data(), strange.data());
+    for (double total : totals) all.push_back(static_cast<u64>(static_cast<i64>(total * 64)));
+    keep(tokens);
+    keep(strange);
+  }
   k.screen(text, flags.data());
   keep(flags);
   std::vector<Span> spans;

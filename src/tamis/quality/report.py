@@ -84,6 +84,8 @@ def lines(report: Mapping[str, Any]) -> list[str]:
             f"{title:<22}  {_estimate(found['auc']):<22} {_estimate(found['average_precision']):<22} "
             f"{found['calibration_error']:.3f}{note}"
         )
+    if "note" in report["by_document"]:
+        out.append(f"by document is {report['by_document']['note']}")
     said = report["explained"]
     out += [
         f"length alone  AUC {said['length_auc']:.3f}; language alone  AUC {said['language_auc']:.3f}",

@@ -153,6 +153,8 @@ def answer(reader: Any, signal: str, documents: int | None, share: float | None)
         "measured": line.measured,
         "documents": line.of,
     }
+    if reader.settings.dedup.on:
+        found["note"] = "a duplicate may come back where the document that it lost to falls below the line"
     group, _, column = signal.partition(".")
     path = reader.settings.signals.importance.get(column.removesuffix("_key")) if group == "importance" else None
     if path:
@@ -166,6 +168,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"{found['rule']}",
         f"  keeps {found['keeps']:,} of {found['measured']:,} measured documents of {found['documents']:,}",
     ]
+    if "note" in found:
+        out.append(f"  {found['note']}")
     if "divergence" in found:
         d = found["divergence"]
         out.append(

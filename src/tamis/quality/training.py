@@ -107,6 +107,11 @@ def examine(
     by_group: dict[str, Any]
     why = _no_groups(sample)
     groups = singles
+    if by_document["auc"]["high"] < 0.5:
+        by_document["note"] = (
+            "below chance: both kinds hold versions of the same pages, so what training saw of one speaks against the "
+            "other; only the split by host tells anything"
+        )
     if why:
         by_group = {"why": why}
     else:
