@@ -200,15 +200,26 @@ class _Problem:
     def __init__(
         self, data: Comparisons, davidson: bool, prior: float, position: str, skill: bool, weights: Mapping[str, float]
     ) -> None:
-        self.data, self.davidson, self.prior = data, davidson, prior
+        self.davidson, self.prior = davidson, prior
+        self.raters = data.raters
         self.each = position == "rater"
         self.positions = {"none": 0, "all": 1, "rater": len(data.raters)}[position]
         self.skills = len(data.raters) if skill else 0
         self.position_at = len(data.names)
         self.skill_at = self.position_at + self.positions
         self.tie_at = self.skill_at + self.skills
-        self.weight = np.array([weights.get(name, 1.0) for name in data.raters])[data.rater]
-        self.where = data.rater if self.each else np.zeros(len(data), np.int64)
+        # Equal comparisons are counted once, with their number: after that, cost does not grow with their number.
+        raters = data.rater if self.each or skill or weights else np.zeros(len(data), np.int64)
+        key = (data.first * len(data.names) + data.second) * 3 + (2 * data.outcome).astype(np.int64)
+        _, at, number = np.unique(key * len(data.raters) + raters, return_index=True, return_counts=True)
+        self.first, self.second, self.outcome, self.rater = (
+            data.first[at],
+            data.second[at],
+            data.outcome[at],
+            raters[at],
+        )
+        self.weight = number * np.array([weights.get(name, 1.0) for name in data.raters])[self.rater]
+        self.where = self.rater if self.each else np.zeros(len(at), np.int64)
 
     def start(self) -> Floats:
         parameters = np.zeros(self.tie_at + self.davidson)
@@ -216,8 +227,8 @@ class _Problem:
         return parameters
 
     def _difference(self, parameters: Floats) -> tuple[Floats, Floats, Floats | float]:
-        gap = parameters[self.data.first] - parameters[self.data.second]
-        scale: Floats | float = parameters[self.skill_at : self.tie_at][self.data.rater] if self.skills else 1.0
+        gap = parameters[self.first] - parameters[self.second]
+        scale: Floats | float = parameters[self.skill_at : self.tie_at][self.rater] if self.skills else 1.0
         d = scale * gap
         if self.positions:
             d = d + parameters[self.position_at : self.skill_at][self.where]
@@ -226,7 +237,7 @@ class _Problem:
     def _terms(self, parameters: Floats) -> tuple[Floats, Floats, Floats]:
         """Log-likelihood of each comparison, its slope in d, and in the tie parameter."""
         d, _, _ = self._difference(parameters)
-        outcome = self.data.outcome
+        outcome = self.outcome
         if not self.davidson:
             value = -outcome * np.logaddexp(0, -d) - (1 - outcome) * np.logaddexp(0, d)
             return value, outcome - 0.5 * (1 + np.tanh(d / 2)), np.zeros(0)
@@ -246,8 +257,8 @@ class _Problem:
         slope = self.weight * slope
         gradient = np.zeros_like(parameters)
         size = self.position_at
-        gradient[:size] = np.bincount(self.data.first, slope * scale, size)
-        gradient[:size] -= np.bincount(self.data.second, slope * scale, size)
+        gradient[:size] = np.bincount(self.first, slope * scale, size)
+        gradient[:size] -= np.bincount(self.second, slope * scale, size)
         penalty = 0.5 * self.prior * float((parameters[:size] ** 2).sum())
         gradient[:size] -= self.prior * parameters[:size]
         if self.positions:
@@ -258,7 +269,7 @@ class _Problem:
                 penalty += 0.5 * float((parameters[place] ** 2).sum())
         if self.skills:
             place = slice(self.skill_at, self.tie_at)
-            gradient[place] = np.bincount(self.data.rater, slope * gap, self.skills) - (parameters[place] - 1)
+            gradient[place] = np.bincount(self.rater, slope * gap, self.skills) - (parameters[place] - 1)
             penalty += 0.5 * float(((parameters[place] - 1) ** 2).sum())
         if self.davidson:  # a weak prior, or data without ties would send it away
             gradient[self.tie_at] = float((self.weight * tie_slope).sum()) - 0.01 * parameters[self.tie_at]
@@ -284,11 +295,11 @@ class _Problem:
         return errors
 
     def position_names(self) -> dict[str, int]:
-        names = self.data.raters if self.each else ("all",) * self.positions
+        names = self.raters if self.each else ("all",) * self.positions
         return {name: self.position_at + number for number, name in enumerate(names)}
 
     def skill_names(self) -> dict[str, int]:
-        return {name: self.skill_at + number for number, name in enumerate(self.data.raters) if self.skills}
+        return {name: self.skill_at + number for number, name in enumerate(self.raters) if self.skills}
 
 
 def _components(data: Comparisons) -> tuple[Ints, bool]:
