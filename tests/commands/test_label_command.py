@@ -10,6 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from tamis.commands.label import app
+from tamis.people import exchange
+from tamis.people.exchange import Annotation
 
 
 def label(*words: object) -> Result:
@@ -62,6 +64,22 @@ def test_wrong_use_of_agreement(words: list[str], message: str, file: Path) -> N
     found = label("agreement", file, *words)
     assert found.exit_code == 2
     assert message in found.output
+
+
+def test_one_question_at_a_time(tmp_path: Path) -> None:
+    rows = [Annotation(f"e{e}", r, v, question=q) for e in range(3) for r in "ab" for q, v in (("q1", "x"), ("q2", r))]
+    rows.append(Annotation("e9", "a", None, question="q2", skipped=True))
+    exchange.write(rows, format="annotations", path=tmp_path / "a.jsonl")
+    found = label("agreement", tmp_path / "a.jsonl")
+    assert found.exit_code == 2
+    assert "answers to several questions: name one by --question: q1, q2" in found.output
+    assert (
+        "6 labels of 3 examples by 2 raters, 2 values"
+        in label("agreement", tmp_path / "a.jsonl", "--question", "q2", "--resamples", 0).output
+    )
+    assert label("agreement", tmp_path / "a.jsonl", "--question", "q3").exit_code == 2
+    exchange.write([a for a in rows if a.question == "q1"], format="annotations", path=tmp_path / "b.parquet")
+    assert "6 labels" in label("agreement", tmp_path / "b.parquet").output
 
 
 def test_plan() -> None:

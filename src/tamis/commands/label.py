@@ -37,6 +37,7 @@ def agreement(
     raters: Annotated[bool, typer.Option("--raters", help="Also each rater against the others.")] = False,
     pairs: Annotated[bool, typer.Option("--pairs", help="Also Cohen's kappa of every two raters.")] = False,
     over: Annotated[str | None, typer.Option(help="Also over time, by hour, day, week or month (needs `at`).")] = None,
+    question: Annotated[str | None, typer.Option(help="Of a file with answers to several questions.")] = None,
     resamples: Resamples = 1000,
     seed: Seed = 17,
     json_: Json = False,
@@ -56,6 +57,7 @@ def agreement(
             raters=raters,
             pairs=pairs,
             over=over,
+            question=question,
             resamples=resamples,
             seed=seed,
         )

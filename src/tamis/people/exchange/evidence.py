@@ -58,10 +58,10 @@ def unpack(row: Mapping[str, Any], where: str) -> tuple[list[Annotation], list[A
         raise BadExchange(f"{where}: the evidence cannot be read: {error}") from None
 
 
-def dump(body: Any) -> str:
-    """Compact JSON with sorted keys. Raises BadExchange for what JSON cannot hold."""
+def dump(body: Any, *, in_order: bool = False) -> str:
+    """Compact JSON with sorted keys, or in the order they have. Raises BadExchange for what JSON cannot hold."""
     try:
-        text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(body, ensure_ascii=False, sort_keys=not in_order, separators=(",", ":"), allow_nan=False)
         text.encode("utf-8")
     except (TypeError, ValueError) as error:
         raise BadExchange(f"a label, a field or a note cannot be written as JSON: {error}") from None

@@ -142,7 +142,7 @@ def _plain(value: Any) -> str:
 def _write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     rows = list(rows)
     if path.suffix == ".jsonl":
-        _put(path, "".join(dump(row) + "\n" for row in rows).encode())
+        _put(path, "".join(dump(row, in_order=True) + "\n" for row in rows).encode())
         return
     import pyarrow as pa
     import pyarrow.parquet as pq
