@@ -36,6 +36,7 @@ from tamis.verdicts.texts import batches, failed, kept, signals_of
 HERE = Path(__file__).parent
 LONGEST = 40_000  # characters of a document of the samples of prose; uniseg takes minutes for a megabyte
 PER_LANGUAGE = 40
+PART = 4  # every so many documents stand in the tests' file
 Answers = dict[str, dict[str, list[bool | None]]]
 
 
@@ -57,12 +58,12 @@ class Agreement:
         return (self.both_keep + self.both_drop) / self.documents if self.documents else 1.0
 
 
-def web(data: Path) -> list[str]:
-    """The text of every page, as Tamis extracts it."""
+def web(data: Path, every: int = 1) -> list[str]:
+    """The text of every page, or of every so many, as Tamis extracts it."""
     texts = []
     for split in plan(SourceSpec("web", [str(data / "web/pages.warc.gz")], None, {}), 1 << 30):
-        for record in read(split):
-            if isinstance(record, Record):
+        for number, record in enumerate(record for record in read(split) if isinstance(record, Record)):
+            if number % every == 0:
                 found = extract(record.payload, record.kind, record.charset, record.mime, ExtractOptions())
                 if found.text:
                     texts.append(found.text)
@@ -86,11 +87,12 @@ def languages(data: Path) -> list[str]:
     return [text for lang in sorted(seen) for text in seen[lang][:PER_LANGUAGE]]
 
 
-def samples(data: Path) -> dict[str, list[str]]:
+def samples(data: Path, every: int = 1) -> dict[str, list[str]]:
+    """All documents of each sample, or every so many of them."""
     return {
-        "web": web(data),
-        "prose": prose(data, "english", 150) + prose(data, "multilingual", 150),
-        "languages": languages(data),
+        "web": web(data, every),
+        "prose": (prose(data, "english", 150) + prose(data, "multilingual", 150))[::every],
+        "languages": languages(data)[::every],
     }
 
 
@@ -171,16 +173,16 @@ def _count(preset: str, sample: str, rule: str, mine: np.ndarray, theirs: np.nda
     return Agreement(preset, sample, rule, len(mine), *(int(side.sum()) for side in sides))
 
 
-def expected(texts: dict[str, list[str]], answers: dict[str, Answers], every: int = 4) -> dict[str, Any]:
-    """The peers' decisions on every fourth document: hashes of texts, and per rule a string of 1, 0 and - (null)."""
+def expected(texts: dict[str, list[str]], part: dict[str, list[str]], answers: dict[str, Answers]) -> dict[str, Any]:
+    """The peers' decisions on a part of the documents: hashes of texts, and per rule a string of 1, 0 and - (null)."""
     body: dict[str, Any] = {}
     for sample, said in answers.items():
-        part = texts[sample][::every]
+        at = [texts[sample].index(text) for text in part[sample]]
         body[sample] = {
-            "documents": [hash_of(text) for text in part],
+            "documents": [hash_of(text) for text in part[sample]],
             "kept": {
                 preset: {
-                    rule: "".join("-" if value is None else str(int(value)) for value in values[::every])
+                    rule: "".join("-" if values[i] is None else str(int(bool(values[i]))) for i in at)
                     for rule, values in rules.items()
                 }
                 for preset, rules in said.items()
@@ -215,7 +217,9 @@ def main() -> None:
     rows = [row for sample, said in answers.items() for row in compare(sample, texts[sample], said)]
     if options.expected:
         options.expected.parent.mkdir(parents=True, exist_ok=True)
-        options.expected.write_text(json.dumps(expected(texts, answers), indent=0, sort_keys=True) + "\n")
+        options.expected.write_text(
+            json.dumps(expected(texts, samples(options.data, PART), answers), indent=0, sort_keys=True) + "\n"
+        )
     if options.json:
         print(json.dumps({"rows": [{**asdict(row), "agreement": row.agreement} for row in rows]}, indent=1))
     else:

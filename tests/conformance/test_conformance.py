@@ -10,7 +10,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ STATED = {
     "redpajama-v2": 1.0,
     "gopher@dclm~": 1.0,
     "gopher@datatrove-0.10~": 0.99,
-    "fineweb@datatrove-0.10~": 0.99,
+    "fineweb@datatrove-0.10~": 0.98,
     "fineweb2@v1~": 0.95,
 }
 # No rule of a preset may disagree more often than this, so that errors cannot cancel out.
@@ -43,7 +43,7 @@ def conformance() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def texts(conformance: Any, data_dir: Path) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = conformance.samples(data_dir)
+    found: dict[str, list[str]] = conformance.samples(data_dir, conformance.PART)
     return found
 
 
@@ -71,18 +71,17 @@ def test_decides_as_the_peers_did(sample: str, conformance: Any, texts: dict[str
 
 
 @pytest.mark.slow
-def test_peers_say_what_is_written_down(
-    conformance: Any, texts: dict[str, list[str]], tmp_path: Path, require: Callable[[object, str], None]
-) -> None:
+def test_peers_say_what_is_written_down(conformance: Any, texts: dict[str, list[str]], tmp_path: Path) -> None:
     """Runs the packages themselves on a few documents."""
     folder = Path(os.environ.get("TAMIS_PEERS", ROOT / ".peers"))
     for name in ("datatrove", "dolma"):
         if not (folder / name / "requirements.txt").exists():
             pytest.skip(f"no environment of {name} in {folder}: run benchmarks/conformance.py, or set TAMIS_PEERS")
     for sample in ("web", "prose"):
-        every, few = 4, 5
-        part = [text[:20_000] for text in texts[sample][::every][:few]]
-        whole = [number for number, text in enumerate(part) if text == texts[sample][number * every]]
+        written_down = EXPECTED[sample]["documents"]
+        part = [text for text in texts[sample] if len(text) < 8_000 and conformance.hash_of(text) in written_down][:5]
+        assert part
+        at = [written_down.index(conformance.hash_of(text)) for text in part]
         for make, script in (
             (lambda _: folder / "datatrove/bin/python", "datatrove_rules.py"),
             (lambda _: folder / "dolma/bin/python", "dolma_rules.py"),
@@ -91,6 +90,4 @@ def test_peers_say_what_is_written_down(
             for preset, rules in answers.items():
                 for rule, values in rules.items():
                     written = EXPECTED[sample]["kept"][preset][rule]
-                    for number in whole:
-                        if EXPECTED[sample]["documents"][number] == conformance.hash_of(part[number]):
-                            assert values[number] == said(written[number]), (preset, rule, number)
+                    assert values == [said(written[number]) for number in at], (preset, rule)
