@@ -27,8 +27,8 @@ from tamis import kernels
 from tamis.documents import write_table
 from tamis.errors import WrongUse
 
-# 1: the first.
-VERSION = 1
+# 1: the first. 2: `variants`.
+VERSION = 2
 
 # `names` are SET/ID, in the order of the sets; `text` and `answer` are normalized, `answer` null where there is none
 # or where it says nothing; `shown` is the beginning of the item as it stands in the set, for people; `variants`: how
