@@ -24,7 +24,7 @@ STATED = {
     "gopher@dolma": 1.0,
     "redpajama-v2": 1.0,
     "gopher@dclm~": 1.0,
-    "gopher@datatrove-0.10~": 0.99,
+    "gopher@datatrove-0.10~": 0.98,
     "fineweb@datatrove-0.10~": 0.98,
     "fineweb2@v1~": 0.95,
 }

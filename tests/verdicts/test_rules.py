@@ -54,23 +54,39 @@ def test_presets_have_the_published_numbers(signals, preset, numbers):
     assert {rule.name: rule.where.text for rule in load_rules([preset], {}, signals)} == numbers
 
 
-def test_every_preset_loads_alone_and_all_load_together_without_a_clash(signals):
-    for name in preset_names():
-        assert len(load_rules([name], {}, signals)) > 0
-    together = load_rules(preset_names(), {}, signals)
-    assert len(together) == sum(len(load_preset(name).rules) for name in preset_names())
+# The forms of the papers, one of each; the other presets are dialects of these and share the names of their rules.
+FORMS = ["c4@jmlr", "decontaminated@13gram", "fineweb@v1", "gopher@paper", "refinedweb@dclm"]
+
+
+def test_the_forms_of_the_papers_load_together_without_a_clash(signals):
+    together = load_rules(FORMS, {}, signals)
+    assert len(together) == sum(len(load_preset(name).rules) for name in FORMS)
     assert len(set(together.names)) == len(together)
     assert all(rule.source and rule.origin in preset_names() for rule in together)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_alone_and_beside_its_paper(name):
+    evals = {f"eval.{column.name}": column.type for column in contamination.COLUMNS}
+    known = catalogue() | evals
+    alone = load_rules([name], {}, known)
+    assert len(alone) > 0
+    assert all(rule.source and rule.unit for rule in alone)
+    assert load_preset(name).name == name
+    form = next((form for form in FORMS if form.split("@")[0] == name.split("@")[0] and form != name), None)
+    if form:
+        both = load_rules([form, name], {}, known)
+        assert len(set(both.names)) == len(both)
 
 
 def test_every_preset_signal_is_measured():
     """The names in the presets against the real signal groups, `eval` (of a recipe's `decontaminate`) among them."""
     evals = {f"eval.{column.name}": column.type for column in contamination.COLUMNS}
-    assert len(load_rules(preset_names(), {}, catalogue() | evals)) > 20
+    assert len(load_rules(FORMS, {}, catalogue() | evals)) > 20
 
 
 def test_english_rules_are_scoped():
-    scopes = {rule["name"]: rule.get("scope") for name in preset_names() for rule in load_preset(name).rules}
+    scopes = {rule["name"]: rule.get("scope") for name in FORMS for rule in load_preset(name).rules}
     assert scopes["stop_words"] == scopes["line_punct"] == "lang.code = 'en'"
     for name in ("mean_word", "top_2", "dup_10", "short_lines", "list_ratio", "hashes"):
         assert str(scopes[name]).startswith("lang.spaced")
@@ -134,7 +150,7 @@ def test_more_rules_than_a_mask_holds_are_refused(signals):
 
 
 def test_a_rule_set_survives_json(signals):
-    rules = load_rules(preset_names(), {"blocked": "url.blocked is null"}, signals)
+    rules = load_rules(FORMS, {"blocked": "url.blocked is null"}, signals)
     assert RuleSet.from_json(json.loads(dumps(rules))) == rules
     assert dumps(rules) == dumps(RuleSet.from_json(json.loads(dumps(rules))))
 
