@@ -39,6 +39,7 @@ SAMPLE_SECONDS = 0.25
 RECIPE = """\
 sources: [{{name: text, path: "{folder}/*.parquet"}}]
 rules: {{use: [gopher@paper]}}
+tokens: null
 """
 DAEMONS = ("gcs_server", "raylet", "log_monitor", "monitor.py", "dashboard", "runtime_env_agent", "ray_process_reaper")
 _TICK = os.sysconf("SC_CLK_TCK")
