@@ -229,7 +229,7 @@ def test_planted_biases_are_found(stub: Any, tmp_path: Path, data_dir: Path) -> 
             run = judge(task, task.rows(), ask, tmp_path / f"{name}.jsonl", name=name)
         assert run.unparsable == 0
         assert run.asked == 2 * len(rows)
-        (found[name],) = check(read(tmp_path / f"{name}.jsonl"), people, truth, resamples=300)
+        (found[name],) = check(read(tmp_path / f"{name}.jsonl"), people, truth, resamples=150)
     fair, eager, wordy = (found[name] for name in ("fair", "eager", "wordy"))
     assert all(one.position and one.length and one.kappa and one.gold for one in found.values())
     assert fair.position.flips.value == 0
