@@ -11,7 +11,7 @@ A kernel looks every document's word n-grams up first; only a document with a hi
 5. with the answer near (within `REACH` words of the match, or for a long answer half of its 5-grams), half of what is
    missing to 1 is added.
 
-Time: linear in the text, and about 0.1 ms for each item with a seed.
+Time: linear in the text, and under a millisecond for each item with a seed (a page that holds all of GSM8K: 9 s).
 """
 
 from __future__ import annotations
