@@ -84,6 +84,14 @@ class Counts:
         orders = (self.item_order, self.rater_order, self.class_order)
         return Counts(*rows, self.known, self.raters, self.classes, *orders, self.rater_key, self.class_key)
 
+    def of_items(self, chosen: Bools) -> Counts:
+        """Only the items of which `chosen` (I,) is true, with codes of their own; raters and classes as they are."""
+        keep = chosen[self.item]
+        item = (np.cumsum(chosen) - 1)[self.item[keep]]
+        rest = (self.rater[keep], self.label[keep], self.weight[keep], self.known[chosen], self.raters, self.classes)
+        orders = (self.item_order[chosen], self.rater_order, self.class_order)
+        return Counts(item, *rest, *orders, self.rater_key, self.class_key)
+
     @property
     def items(self) -> int:
         return len(self.known)

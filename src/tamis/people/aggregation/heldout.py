@@ -62,7 +62,7 @@ def _sample(counts: Counts) -> Counts:
     order = np.random.default_rng(_SEED).permutation(counts.items)
     chosen = np.zeros(counts.items, bool)
     chosen[order[np.cumsum(counts.size[order]) <= SAMPLE]] = True
-    return counts.part(chosen[counts.item])
+    return counts.of_items(chosen)
 
 
 def _folds(counts: Counts) -> Ints:
