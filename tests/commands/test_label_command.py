@@ -82,6 +82,20 @@ def test_one_question_at_a_time(tmp_path: Path) -> None:
     assert "6 labels" in label("agreement", tmp_path / "b.parquet").output
 
 
+def test_spans_are_compared_as_spans(tmp_path: Path) -> None:
+    fields = {"text": "Alice met Bob in Paris."}
+    spans = {"a": [{"start": 0, "end": 5, "label": "PER"}], "b": [{"start": 0, "end": 9, "label": "PER"}]}
+    rows = [
+        Annotation(f"e{e}", r, value, "span", fields=fields, of="text") for e in range(3) for r, value in spans.items()
+    ]
+    exchange.write(rows, format="annotations", path=tmp_path / "a.jsonl")
+    found = label("agreement", tmp_path / "a.jsonl")
+    assert found.exit_code == 0, found.output
+    assert "a / b" in found.output
+    (pair,) = json.loads(label("agreement", tmp_path / "a.jsonl", "--json").stdout)["pairs"]
+    assert (pair["examples"], pair["exact"], pair["overlap"]) == (3, 0, 1)
+
+
 def test_plan() -> None:
     words = ("plan", "--examples", 500, "--accuracy", 0.75, "--target", 0.95, "--classes", 4, "--most", 6)
     shown = label(*words, "--projects", 40)

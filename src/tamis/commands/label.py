@@ -49,6 +49,10 @@ def agreement(
     from tamis.people import agreement_report
 
     with errors():
+        marked = agreement_report.span_report(file, question, resamples, seed)
+        if marked is not None:
+            show(marked.to_json()) if json_ else typer.echo(marked.render())
+            return
         found = agreement_report.report(
             file,
             level,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from tamis.people import spans
 from tamis.people.agreement import LEVELS, Agreement, NoOrder, ac1, alpha, fleiss, ratings_of, raw
 from tamis.people.agreement_tables import OfRater, OfSelf, Period, by_rater, over_time, with_self
 from tamis.people.kappa import Weights, each_pair, light
@@ -128,6 +129,53 @@ def report(
         pairs=tuple(each_pair(ratings, weights_, order=order, **drawing)) if pairs else (),
         over=tuple(periods),
     )
+
+
+@dataclass(frozen=True)
+class SpanReport:
+    """What `tamis label agreement` prints of spans: every two raters."""
+
+    path: Path
+    pairs: tuple[spans.SpanAgreement, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON."""
+        return {"file": str(self.path), "pairs": [pair.to_json() for pair in self.pairs]}
+
+    def render(self) -> str:
+        """For people."""
+        lines = [f"{self.path}: spans", f"{'pair':<28} {'texts':>6} {'spans':>6}  token kappa / exact F1 / overlap F1"]
+        for one in self.pairs:
+            figures = (
+                (one.kappa, one.kappa_low, one.kappa_high), (one.exact, one.exact_low, one.exact_high),
+                (one.overlap, one.overlap_low, one.overlap_high),
+            )  # fmt: skip
+            shown = "  ".join(f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in figures)
+            name = f"{one.first} / {one.second}"[:28]
+            lines.append(f"{name:<28} {one.examples:>6,} {one.spans:>6,}  {one.why or shown}")
+        if not self.pairs:
+            lines.append("No two raters marked the same text, so there is nothing to compare.")
+        return "\n".join(lines)
+
+
+def span_report(path: Path, question: str | None = None, resamples: int = 1000, seed: int = 17) -> SpanReport | None:
+    """Agreement on the spans of an export; None for a file of other labels."""
+    if path.suffix not in (".jsonl", ".parquet"):
+        return None
+    _, ignored, _ = _open(path, COLUMNS)
+    if not {"kind", "evidence"} <= set(ignored):
+        return None
+    from tamis.people import exchange
+
+    rows = [a for a in exchange.read(path).annotations if question in (None, a.question) and not a.skipped]
+    if not rows or any(a.kind != "span" for a in rows):
+        return None
+    marked: dict[str, dict[str, list[spans.Span]]] = {}
+    for a in sorted(rows, key=lambda a: -a.repeat):  # of a rater's answers the first stays
+        found = [spans.Span(one["start"], one["end"], one["label"]) for one in a.value]
+        marked.setdefault(a.example, {})[a.rater] = found
+    texts = {a.example: str(a.fields.get(a.of, "")) for a in rows}
+    return SpanReport(path, tuple(spans.each_pair(texts, marked, resamples=resamples, seed=seed)))
 
 
 def times(path: Path) -> dict[str, str]:
