@@ -86,7 +86,7 @@ def test_from_training_to_a_rule(folder: Path) -> None:
 
 def test_refusals(folder: Path) -> None:
     run("train", "--good", "sky.jsonl", "--bad", "nothing", "--out", "m", code=2)
-    documents(folder / "other.jsonl", "sky", 90, 3)
+    documents(folder / "other.jsonl", "sky", 90, 4)
     run("train", "--good", "sky.jsonl", "--bad", "other.jsonl", "--out", "m", code=1)
     assert not (folder / "m").exists()
     run("show", "sky.jsonl", code=2)

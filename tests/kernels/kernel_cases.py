@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -94,20 +95,20 @@ def all_kernels(module: ModuleType, text: pa.Array) -> dict[str, Any]:
     out["gram_hash"] = module.gram_hash(text)
     for name, values in zip(("lines", "words", "hash", "ends", "bytes"), module.sentences(text), strict=True):
         out[f"sentences.{name}"] = values
-    for order in (1, 3):
-        scores = module.lm_scores(text, small_model(text), order, *kernels.MARK_HASHES)
-        for name, values in zip(("sum", "tokens", "unknown"), scores, strict=True):
-            out[f"lm_scores.{order}.{name}"] = values
+    scores = module.lm_scores(text, small_model(tuple(text.to_pylist())), 3, *kernels.MARK_HASHES)
+    for name, values in zip(("sum", "tokens", "unknown"), scores, strict=True):
+        out[f"lm_scores.{name}"] = values
     out["screen"] = module.screen(text)
     out["suspicious_lines"] = np.stack([c.astype(np.int64) for c in module.suspicious_lines(text)])
     return out
 
 
-def small_model(text: pa.Array) -> npt.NDArray[np.uint64]:
+@lru_cache(maxsize=4)
+def small_model(documents: tuple[str, ...]) -> npt.NDArray[np.uint64]:
     """An n-gram model that knows about half of what stands in the text, with probabilities made of hashes."""
-    words = sorted({word for t in text.to_pylist() for word in reference._normal_words(t)})[::2]
+    words = sorted({word for t in documents for word in reference._normal_words(t)})[::2]
     grams = [("<s>",), ("</s>",), *((w.decode(),) for w in words), *(("<s>", w.decode()) for w in words)]
-    for t in text.to_pylist():
+    for t in documents:
         for line in reference._lines(t):
             known = [w.decode() for w in line]
             for n in (2, 3):

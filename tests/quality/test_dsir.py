@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_log_weights_by_hand(tmp_path: Path) -> None:
 
     def grams(line: str) -> list[str]:
         words = line.split()
-        return [*words, *(" ".join(pair) for pair in zip(words, words[1:], strict=False))]
+        return [*words, *(" ".join(pair) for pair in pairwise(words))]
 
     p, q = (Counter(g for line in side for g in grams(line)) for side in (target, raw))
 
@@ -121,7 +122,9 @@ def test_resampling_comes_nearer_to_the_target(tmp_path: Path) -> None:
 
 
 def test_buckets_are_spread_evenly() -> None:
-    _, hashes, _, _ = kernels.word_ngrams(pa.array([" ".join(f"w{chr(97 + i % 26)}{'x' * (i // 26)}" for i in range(5000))]))
+    _, hashes, _, _ = kernels.word_ngrams(
+        pa.array([" ".join(f"w{chr(97 + i % 26)}{'x' * (i // 26)}" for i in range(5000))])
+    )
     counts = np.bincount(kernels.bucket(hashes, 100), minlength=100)
     assert counts.min() > 0.6 * counts.mean()
     assert kernels.bucket(np.array([0, 2**64 - 1], np.uint64), 10_000).tolist() == [0, 9999]

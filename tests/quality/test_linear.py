@@ -63,7 +63,7 @@ def test_deterministic_and_blind_to_length() -> None:
     np.testing.assert_array_equal(model.logits(one), model.logits(pa.array(["W1, w2. w3! w4"])))
     # every weight moved by the same number moves every document alike, whatever its length
     moved = linear.Linear(found[0][0] + np.float32(0.25), found[0][1], 1.0, 0.0, 2, {})
-    docs = pa.array(texts + [" ".join(texts)])
+    docs = pa.array([*texts, " ".join(texts)])
     np.testing.assert_allclose(moved.logits(docs) - model.logits(docs), 2.5, rtol=1e-4)
 
 

@@ -59,7 +59,7 @@ def by_hand(lines: list[str], order: int) -> dict[tuple[str, ...], float]:
     for n in range(1, order + 1):
         of = Counter(min(c, 5) for c in counts[n].values())
         d = counting.discounts((of[1], of[2], of[3], of[4])) or counting.FALLBACK
-        for context, grams in itertools.groupby(sorted(counts[n]), lambda g: g[:-1]):
+        for _, grams in itertools.groupby(sorted(counts[n]), lambda g: g[:-1]):
             grams_ = list(grams)
             total = sum(counts[n][g] for g in grams_)
             gamma = sum(d[min(counts[n][g], 3) - 1] for g in grams_) / total
@@ -233,3 +233,12 @@ def test_hashes_of_a_table_are_those_of_its_text(tmp_path: Path) -> None:
     words = kernels.word_ngrams(pa.array(["The cat!"]), 2)[1]
     assert words[2] == total[0]
     assert math.isclose(len(set(words.tolist())), 3)
+
+
+def test_memory_that_is_none_or_too_little(tmp_path: Path) -> None:
+    texts = corpus(tmp_path, random_lines(9, 50))
+    with pytest.raises(counting.BadMemory, match="--memory plenty"):
+        perplexity.train(texts, tmp_path / "m.arpa", 2, memory="plenty")
+    with pytest.raises(counting.TooLittle, match="does not fit"):
+        perplexity.train(texts, tmp_path / "m.arpa", 5, memory="100KB")
+    assert not (tmp_path / "m.arpa").exists()

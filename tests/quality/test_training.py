@@ -29,9 +29,7 @@ def world(
     with path.open("w", encoding="utf-8") as file:
         for i in range(count):
             size = int(generator.integers(*words))
-            drawn = [
-                str(generator.choice(own if own and generator.random() < share else COMMON)) for _ in range(size)
-            ]
+            drawn = [str(generator.choice(own if own and generator.random() < share else COMMON)) for _ in range(size)]
             file.write(json.dumps({"text": " ".join(drawn), "url": f"https://{host(i)}.example/{i}"}) + "\n")
     return Texts((str(path),))
 
@@ -53,7 +51,7 @@ def test_tells_two_kinds_apart(tmp_path: Path) -> None:
 
 def test_refuses_what_cannot_be_told_apart(tmp_path: Path) -> None:
     good, bad = world(tmp_path / "g.jsonl", 150, [], 1), world(tmp_path / "b.jsonl", 150, [], 2)
-    with pytest.raises(training.NotSeparable, match="interval reaches 0.5") as refusal:
+    with pytest.raises(training.NotSeparable, match=r"interval reaches 0\.5") as refusal:
         training.train(good, bad, SETTINGS)
     assert refusal.value.report["by_document"]["auc"]["low"] <= 0.5
     model = training.train(good, bad, SETTINGS, anyway=True)

@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis import kernels
-from tamis.errors import SaidNo
+from tamis.errors import SaidNo, WrongUse
 from tamis.quality.reading import Texts
 
 U64 = npt.NDArray[np.uint64]
@@ -41,6 +41,14 @@ FALLBACK: Discounts = (0.5, 1.0, 1.5)
 
 class NoWords(ValueError, SaidNo):
     """The texts hold no word."""
+
+
+class BadMemory(ValueError, WrongUse):
+    """DuckDB does not understand the memory limit."""
+
+
+class TooLittle(ValueError, SaidNo):
+    """DuckDB needs more memory, or more room for what it spills."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +95,20 @@ class Estimate:
     def __enter__(self) -> Estimate:
         import duckdb
 
-        self._db = duckdb.connect(
-            str(Path(self._folder.name) / "grams.duckdb"),
-            config={
-                "threads": 2,
-                "memory_limit": self.memory,
-                "temp_directory": str(Path(self._folder.name) / "spill"),
-                "preserve_insertion_order": False,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
+        home = Path(self._folder.name)
+        config: dict[str, Any] = {
+            "threads": 2,
+            "memory_limit": self.memory,
+            "temp_directory": str(home / "spill"),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        try:
+            self._db = duckdb.connect(str(home / "grams.duckdb"), config=config)
+        except duckdb.Error as error:
+            self._folder.cleanup()
+            raise BadMemory(f"--memory {self.memory}: {str(error).splitlines()[0]}") from None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
@@ -105,7 +116,15 @@ class Estimate:
         self._folder.cleanup()
 
     def run(self, texts: Texts, say: Callable[[str], None] = lambda _: None) -> None:
-        """Counts, discounts, prunes, interpolates. Raises NoWords."""
+        """Counts, discounts, prunes, interpolates. Raises NoWords, TooLittle."""
+        import duckdb
+
+        try:
+            self._run(texts, say)
+        except duckdb.OutOfMemoryException as error:
+            raise TooLittle(f"counting {', '.join(texts.names)} does not fit into {self.memory}: {error}") from None
+
+    def _run(self, texts: Texts, say: Callable[[str], None]) -> None:
         say("counting")
         self._count(texts)
         if not self.tokens:
