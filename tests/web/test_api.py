@@ -98,7 +98,7 @@ def test_no_request_makes_the_server_fail(serve: Serve, require: Callable[[objec
 
         @seed(7)
         @settings(
-            max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck),
+            max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck),
             phases=(Phase.explicit, Phase.generate),
         )  # fmt: skip
         @given(case=operation.as_strategy())

@@ -273,7 +273,7 @@ def test_hostile_text_is_shown_and_never_obeyed(browser: Any, serve: Serve, kind
 
 
 def test_five_megabytes_leave_the_page_usable(browser: Any, serve: Serve) -> None:
-    server = serve("choice", rows=[{"id": "1", "prompt": "<script>window.ran=1</script>\u202e word\n" * 150_000}])
+    server = serve("choice", rows=[{"id": "1", "prompt": "<script>window.ran=1</script>\u202e word\n" * 125_000}])
     server.person("ann")
     with listening(server) as address, watched(browser, address) as ann:
         ann.sign_in("ann@example.org")
