@@ -19,7 +19,7 @@ from tamis.people.store import Store, StoreError
 from tamis.people.task import LabelTask
 from tamis.web.forms import BadForm
 from tamis.web.pages import accounts, adjudication, api, labelling, mine, owner, people
-from tamis.web.security import BodyLimit, Headers
+from tamis.web.security import POLICY, BodyLimit, Headers
 from tamis.web.settings import WebSettings
 from tamis.web.site import Refused, SignedOut, Site
 
@@ -155,9 +155,9 @@ def _handlers(app: FastAPI, site: Site) -> None:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         if _program(request):
             return _json(500, "defect", "the server failed; its log says why")
-        return HTMLResponse(
-            "<!doctype html><title>500</title><p>The server failed; its log says why. 服务器出错。", 500
-        )
+        # This answer leaves outside of the middleware that adds the headers to all others.
+        page = "<!doctype html><title>500</title><p>The server failed; its log says why. 服务器出错。"
+        return HTMLResponse(page, 500, {"content-security-policy": POLICY, "x-content-type-options": "nosniff"})
 
 
 def _program(request: Request) -> bool:
