@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -68,7 +69,7 @@ def postgres(require):
             time.sleep(0.1)
         yield f"postgresql+psycopg://tamis@127.0.0.1:{port}/"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGQUIT)  # at once: nothing in it is kept
         try:
             server.wait(10)
         except subprocess.TimeoutExpired:

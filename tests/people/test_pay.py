@@ -19,7 +19,12 @@ def work(rater="r-1", answers=100, seconds=20.0, right=0, wrong=0, name="Ada"):
 
 def test_a_bonus_needs_enough_gold_and_a_sure_accuracy():
     lines = ledger(
-        [work("r-1", right=30), work("r-2", right=19), work("r-3", right=24, wrong=3), work("r-4", right=200, wrong=20)],
+        [
+            work("r-1", right=30),
+            work("r-2", right=19),
+            work("r-3", right=24, wrong=3),
+            work("r-4", right=200, wrong=20),
+        ],
         PAY,
     ).lines
     assert [line.bonus for line in lines] == [2.5, 0, 0, 2.5]
