@@ -82,13 +82,13 @@ _made = iter(range(1_000_000))
 
 
 def new_database(server):
-    """An empty database of that server."""
+    """A schema of its own in one database: as empty as a new database, and without its 7 MB."""
     import psycopg
 
     name = f"labels_{os.getpid()}_{next(_made)}"
     with psycopg.connect(server.replace("+psycopg", "") + "postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return server + name
+        connection.execute(f"CREATE SCHEMA {name}")
+    return f"{server}postgres?options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
