@@ -1,6 +1,8 @@
-"""The main job against its peers: WARC to verdicts, signals, MinHash. Rows {what, unit, tamis, peer_name, peer, ratio}.
+"""The main job against its peers: WARC to verdicts, signals, MinHash, dialects, masks, models.
 
-    python benchmarks/corpus.py [--quick] [--json] [--peers FOLDER] [--rows web,signals,minhash] [--repeats N]
+Rows {what, unit, tamis, peer_name, peer, ratio}.
+
+    python benchmarks/corpus.py [--quick] [--json] [--peers FOLDER] [--rows PARTS] [--repeats N]
                                 [--pages N] [--warc FILES] [--text FILE] [--core N]
 
 Peers run in environments of their own, made by this script in FOLDER (`.peers`, kept). Every figure of one row is
@@ -35,7 +37,7 @@ HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 WARM_PAGES = 20
 QUICK_PAGES = 1200
-PARTS = ("web", "signals", "minhash")
+PARTS = ("web", "signals", "minhash", "dialects", "pii", "models")
 # Megabytes of text for the slow peers, so that one measurement takes some seconds: (full, --quick).
 SHIPPED_MB, WHITESPACE_MB = (3.0, 1.0), (12.0, 4.0)
 
@@ -183,9 +185,15 @@ def text_rows(job: str, text: Path, folder: Path, python: Path, quick: bool, rep
     ours, theirs, what = {
         "signals": ("signals", "filters", "signals of Gopher quality, Gopher repetition and FineWeb"),
         "minhash": ("sketch", "minhash", "MinHash sketches, 14 x 8 over 5-grams"),
+        "dialects": ("dialects", "filters", "signals of Gopher and FineWeb in datatrove's own forms"),
+        "pii": ("pii", "pii", "masks of e-mail and IP addresses"),
     }[job]
     parts = {}
-    for words, megabytes in (("shipped", SHIPPED_MB), ("whitespace", WHITESPACE_MB)):
+    labels = {"shipped": "words by spaCy, as shipped", "whitespace": "words by white space"}
+    if job == "pii":
+        labels = {"whitespace": "as shipped"}  # no words are cut
+    for words in labels:
+        megabytes = SHIPPED_MB if words == "shipped" else WHITESPACE_MB
         parts[words] = folder / f"{words}.parquet"
         pq.write_table(pa.table({"text": pa.array(part(given, megabytes[quick]), pa.large_string())}), parts[words])
     own: list[dict[str, Any]] = []
@@ -196,11 +204,18 @@ def text_rows(job: str, text: Path, folder: Path, python: Path, quick: bool, rep
             peers[words].append(measured(python, "datatrove_text.py", theirs, words, path))
     version = f"datatrove {_version(python, 'datatrove')}"
     rows = []
-    for words, label in (("shipped", "words by spaCy, as shipped"), ("whitespace", "words by white space")):
+    for words, label in labels.items():
         said = median(peers[words])
         name = f"{what}, {size / 1e6:.0f} MB; peer: {label}, {said['bytes'] / 1e6:.1f} MB of it"
         rows += rates(name, median(own), size, version, said)
     return rows
+
+
+def model_rows(data: Path, quick: bool) -> list[Row]:
+    """Scoring by learned quality and by n-gram perplexity: the rows of `quality.py` that have a peer."""
+    import quality
+
+    return [Row(**row) for row in quality.run(data, quick) if row["peer"] is not None]
 
 
 def _version(python: Path, package: str) -> str:
@@ -262,7 +277,9 @@ def main() -> None:
         if "web" in wanted:
             rows += web(warcs, folder, python, pages, given.repeats or 1)
         for job in PARTS[1:]:
-            if job in wanted:
+            if job == "models" and job in wanted:
+                rows += model_rows(Path(str(data)), given.quick)
+            elif job in wanted:
                 rows += text_rows(job, text, folder / job, python, given.quick, repeats)
     said = machine()
     if given.json:

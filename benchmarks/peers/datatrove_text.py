@@ -1,6 +1,6 @@
-"""datatrove: its filters, or its MinHash signatures, over texts. Prints one JSON object.
+"""datatrove: its filters, its MinHash signatures or its masks over texts. Prints one JSON object.
 
-    python datatrove_text.py filters|minhash shipped|whitespace TEXTS.parquet
+    python datatrove_text.py filters|minhash|pii shipped|whitespace TEXTS.parquet
 
 `shipped` takes words from spaCy, as datatrove does; `whitespace` replaces its tokenizer by `str.split`. Reading the
 texts, imports and a few documents to warm up come before the measured window.
@@ -24,6 +24,7 @@ from datatrove.pipeline.filters import (
     gopher_quality_filter,
     gopher_repetition_filter,
 )
+from datatrove.pipeline.formatters import PIIFormatter
 from loguru import logger
 from tree import Window
 
@@ -60,6 +61,11 @@ def minhash(documents: list[Any], whitespace: bool) -> dict[str, int]:
     return {}
 
 
+def masks(documents: list[Any]) -> dict[str, int]:
+    step = PIIFormatter()
+    return {"masked": sum(step.format(document.text) != document.text for document in documents)}
+
+
 def main() -> None:
     job, words, path = sys.argv[1:]
     logger.remove()
@@ -72,6 +78,8 @@ def main() -> None:
             module.split_into_words = split
 
     def work(some: list[Any]) -> dict[str, int]:
+        if job == "pii":
+            return masks(some)
         return filters(some) if job == "filters" else minhash(some, whitespace)
 
     work(documents[:WARM])

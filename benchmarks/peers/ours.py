@@ -1,11 +1,11 @@
 """Tamis's side of `benchmarks/corpus.py`: the product's own stages with all their outputs. Prints one JSON object.
 
     python ours.py web|web+dedup WARM_FOLDER INPUT_FOLDER
-    python ours.py signals|sketch WARM.parquet DOCUMENTS.parquet
+    python ours.py signals|dialects|pii|sketch WARM.parquet DOCUMENTS.parquet
 
 `web` is a run of a recipe, tokens left out, on one spawned worker; driver and worker are both measured, and the
-worker is warm, as a peer's process is. `signals` and `sketch` are one task each over one shard: it is read with its
-checksums verified, measured, and written.
+worker is warm, as a peer's process is. The others are one task each over one shard: it is read with its checksums
+verified, measured, and written. `dialects` measures what datatrove's own rules ask, `pii` makes masks.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from typing import Any
 from tree import Window
 
 from tamis import kernels
+from tamis.clean.extra import extra_edits_task
+from tamis.clean.pii import extra_edits
 from tamis.dedup.sketch import sketch_task
 from tamis.engine import Engine, InlineContext, Local
 from tamis.pipeline import Pipeline
-from tamis.recipe import Recipe
+from tamis.recipe import Pii, Recipe
+from tamis.signals import GROUPS as REGISTRY
+from tamis.signals.extra import extra_task, of_registry
 from tamis.signals.task import signals_task
 from tamis.workspace import Workspace
 
@@ -54,6 +58,12 @@ def stage(job: str, shard: Path, folder: Path) -> dict[str, int]:
     if job == "signals":
         outputs = [folder / f"{name}.parquet" for name in GROUPS]
         said = signals_task(InlineContext(), {"groups": list(GROUPS)}, [shard], outputs)
+    elif job == "dialects":
+        dialect = of_registry(REGISTRY["datatrove"]).to_json()
+        said = extra_task(InlineContext(), {"extra": dialect}, [shard], [folder / "datatrove.parquet"])
+    elif job == "pii":
+        masks = extra_edits(Pii(mask=("email", "ip"))).to_json()
+        said = extra_edits_task(InlineContext(), {"extra": masks, "edits": 0}, [shard], [folder / "pii.parquet"])
     else:
         params: dict[str, Any] = {"exact": True, "minhash": {"bands": 14, "rows": 8, "ngram": 5}}
         said = sketch_task(InlineContext(), params, [shard], [folder / "sketch.parquet"])
@@ -69,12 +79,12 @@ def main() -> None:
                 web(warm, folder / "warm", engine, job == "web+dedup")
                 with Window() as window:
                     counts = web(given, folder / "work", engine, job == "web+dedup")
-        elif job in ("signals", "sketch"):
+        elif job in ("signals", "dialects", "pii", "sketch"):
             stage(job, warm, folder / "warm")
             with Window() as window:
                 counts = stage(job, given, folder / "work")
         else:
-            sys.exit(f"unknown job {job}: there are web, web+dedup, signals, sketch")
+            sys.exit(f"unknown job {job}: there are web, web+dedup, signals, dialects, pii, sketch")
     print(json.dumps({"cpu": window.cpu, "wall": window.wall, "kernels": kernels.describe(), **counts}))
 
 
