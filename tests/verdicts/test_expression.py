@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from tamis.verdicts.expression import ExpressionError, Limit, parse
+from tamis.verdicts.expression import ExpressionError, Limit, parse, unknown_signal
 from tamis.verdicts.sql import Parser
 
 
@@ -85,3 +85,8 @@ def test_names_are_exact_and_columns_keep_the_order_of_the_text():
         assert found.columns == ("b.y", "a.x")
         with pytest.raises(ExpressionError, match="unknown signal"):
             parse("A.x < 2", signals, parser)
+
+
+def test_signals_that_a_recipe_asks_for_name_their_key() -> None:
+    assert "with `decontaminate`" in unknown_signal("eval.score", {"text.words": pa.int64()})
+    assert "did you mean eval.score?" in unknown_signal("eval.scor", {"eval.score": pa.float64()})

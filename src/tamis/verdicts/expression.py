@@ -41,6 +41,17 @@ _COMPARE = {
 _MIRROR = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
+# Groups that exist only where a recipe has this key.
+ASKED_FOR = {
+    "eval": "decontaminate",
+    "harm": "signals.words or signals.harm",
+    "importance": "signals.importance",
+    "labels": "signals.labels",
+    "perplexity": "signals.perplexity",
+    "quality": "signals.quality",
+}
+
+
 class ExpressionError(ValueError):
     """An expression cannot be a rule. `.signal` is the unknown signal, where that is the reason."""
 
@@ -126,6 +137,11 @@ def unknown_signal(name: str, signals: Mapping[str, pa.DataType]) -> str:
     near = difflib.get_close_matches(name, list(signals), n=1, cutoff=0.6)
     group = name.split(".", 1)[0]
     groups = sorted({known.split(".", 1)[0] for known in signals})
+    if group not in groups and group in ASKED_FOR:
+        return (
+            f"unknown signal: {name}\n  Signals `{group}` are made where the recipe asks for them, with "
+            f"`{ASKED_FOR[group]}` (docs/recipe.md)."
+        )
     if group not in groups:
         # `words` alone: the column's name without its group is the most frequent slip.
         near = [known for known in signals if known.split(".", 1)[-1] == name] or near
