@@ -10,6 +10,7 @@ import pytest
 
 from tamis.extend import ExtensionError, find, load
 from tamis.signals import extending
+from tamis.sources import SourceError, own
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "extending"
 
@@ -142,3 +143,67 @@ def test_a_source_that_raises_says_where(tmp_path):
     done = tamis("run", recipe, "--work", tmp_path / "work", "-j", 1)
     assert done.returncode == 2
     assert "no file under `extend` has a source named t" in done.stderr
+
+
+def test_a_row_that_is_none_is_a_loss_and_what_stands_behind_it_is_read(tmp_path):
+    (tmp_path / "in.txt").write_text("x")
+    body = "@source('s', version=1)\ndef f(path):\n    yield {'text': 'a'}\n    yield None\n    yield {'text': 'b'}\n"
+    options = {"reader": "s", "reader_file": written(tmp_path, body)}
+    first, lost, last = own.read_own(str(tmp_path / "in.txt"), "in.txt", 100, options)
+    assert (first.payload, lost.reason, last.payload) == (b"a", "source.no_text", b"b")
+    options["reader_file"] = written(tmp_path, "@source('s', version=1)\ndef f(path): pass\n")
+    with pytest.raises(SourceError, match="raised TypeError after 0 rows"):
+        list(own.read_own(str(tmp_path / "in.txt"), "in.txt", 100, options))
+
+
+def test_a_file_may_define_classes(tmp_path):
+    body = "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom tamis.extend import signal\n"
+    body += "@dataclass\nclass Size:\n    n: int = 2\n"
+    body += "@signal('own.n', version=1)\ndef f(text: str) -> int: return Size().n\n"
+    (tmp_path / "classes.py").write_text(body)
+    (one,) = load(tmp_path / "classes.py")
+    assert one.function("a") == 2
+
+
+def test_an_edit_that_raises_is_named_with_the_text(tmp_path):
+    import pyarrow as pa
+
+    path = written(tmp_path, "@edit('e', version=1)\ndef f(text):\n    yield 0, 1, ''\n    raise KeyError('gone')\n")
+    (made,) = extending.edits([path], ["e"])
+    with pytest.raises(ExtensionError, match=r"edit e raised KeyError: 'gone', on a text of 6 char.* 'abcdef'"):
+        made.editor(pa.array(["abcdef"], pa.large_string()))
+
+
+def test_a_corpus_whose_own_edit_has_another_version_is_refused(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": "one two three"}) + "\n")
+    body = "@edit('e', version={version})\ndef f(text): return [(0, 3, 'x' * {version})]\n"
+    for name in ("main", "other"):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"name: {name}\nextend: [mine.py]\nsources: [{{name: rows, path: rows.jsonl}}]\n"
+            "clean: {edits: [e]}\ntokens: null\n"
+        )
+    written(tmp_path, body.format(version=1))
+    assert tamis("run", tmp_path / "main.yaml", "--work", tmp_path / "work", "-j", 1).returncode == 0
+    written(tmp_path, body.format(version=2))
+    before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "work/edits").rglob("*.parquet"))
+    done = tamis("run", tmp_path / "other.yaml", "--work", tmp_path / "work", "-j", 1)
+    assert done.returncode == 2
+    assert "own edits" in done.stderr
+    assert before == sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "work/edits").rglob("*.parquet"))
+
+
+def test_verdicts_of_a_signal_that_is_being_made_again_are_withdrawn(tmp_path):
+    rows = [{"text": f"document {i}", "url": f"http://a.org/{i}"} for i in range(9)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "r.yaml").write_text(
+        "extend: [mine.py]\nsources: [{name: rows, path: rows.jsonl}]\nrules: {set: {one: own.n = 1}}\ntokens: null\n"
+    )
+    run = ("run", tmp_path / "r.yaml", "--work", tmp_path / "work", "-j", 1)
+    written(tmp_path, "@signal('own.n', version=1)\ndef f(text: str) -> int: return 1\n")
+    assert tamis(*run).returncode == 0
+    assert tamis("why", "http://a.org/3", "--work", tmp_path / "work").stdout.startswith("KEPT")
+    written(tmp_path, "@signal('own.n', version=2)\ndef f(text: str) -> int: return 1 // 0\n")
+    assert tamis(*run).returncode == 1  # ends before it decides
+    done = tamis("why", "http://a.org/3", "--work", tmp_path / "work")
+    assert done.returncode == 2
+    assert "not whole" in done.stderr

@@ -22,6 +22,7 @@ import hashlib
 import importlib.util
 import inspect
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -140,6 +141,7 @@ def _load(path: str, stamp: int) -> tuple[Extension, ...]:
     if spec is None or spec.loader is None:
         raise ExtensionError(f"{path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and pickle look for the names of a class
     try:
         spec.loader.exec_module(module)
     except ExtensionError as error:

@@ -337,9 +337,10 @@ class Pipeline:
         digest = hashlib.blake2b(digest_size=16)
         for task in self._documents_tasks():
             digest.update(key_of(self._documents_stage, task).encode())
-        digest.update(
-            key_of(self.measuring.edits_stage, Task("edits", (), params={"phrases": hash_file(PHRASES)})).encode()
-        )
+        decided: dict[str, Any] = {"phrases": hash_file(PHRASES)}
+        if self.asked.own:
+            decided["own"] = [one.folder for one in self.asked.own]
+        digest.update(key_of(self.measuring.edits_stage, Task("edits", (), params=decided)).encode())
         groups = sorted(GROUPS)
         versions = {"signals": [GROUPS[name].version for name in groups], "sketch": sketch.VERSION}
         measured = Stage("signals", signals_task.signals_task, signals_task.VERSION, packages_of(groups))
@@ -379,7 +380,9 @@ class Pipeline:
     def _withdraw(self) -> None:
         """Drops verdicts that other rules made: if this run ends early, nobody reads them as the verdicts of these."""
         now, before = self._known(), self.work.index()["corpora"].get(self.recipe.name, {})
-        if any(_canonical(now[name]) != _canonical(before.get(name)) for name in ("rules", "strength", "sources")):
+        if any(_canonical(now[name]) != _canonical(before.get(name)) for name in ("rules", "strength", "sources")) or (
+            _folders(now) != _folders(before)
+        ):
             for part in ("verdicts", "elect", "rules"):
                 self.work.forget(f"{self.home}/{part}", ())
 
@@ -391,7 +394,7 @@ class Pipeline:
                 continue
             other = differing(self.recipe, Recipe.model_validate(known["recipe"]))
             if other is None and known.get("sources") != self._sources_key:
-                other = "state of its sources, or another version of the packages that read and measure them"
+                other = "state of its sources, or another version of the packages or own edits that make its text"
             if other and replace:
                 self.work.drop_corpus(name)
             elif other:
@@ -479,6 +482,11 @@ def strength_of(recipe: Recipe) -> Strength:
 def _types(extra: ExtraGroup) -> dict[str, list[str]]:
     """Of a group's columns: type, unit and description, for readers to whom its files may be gone."""
     return {column.name: [str(column.type), column.unit, column.description] for column in extra.group.columns}
+
+
+def _folders(known: Mapping[str, Any]) -> list[str]:
+    """Where the recipe's own signals lie: a folder is named after all that decides them."""
+    return sorted(extra["folder"] for extra in known.get("extras", ()))
 
 
 def _canonical(body: Any) -> str:

@@ -129,7 +129,13 @@ def _edit(one: Extension, text: pa.LargeStringArray) -> pa.ListArray:
 
 
 def _spans(one: Extension, text: str) -> Iterable[tuple[int, int, str]]:
-    return one.function(text) or ()
+    try:
+        return list(one.function(text) or ())
+    except Exception as error:
+        raise ExtensionError(
+            f"edit {one.name} raised {type(error).__name__}: {error}, on a text of {len(text):,} characters that "
+            f"begins with {text[:60]!a}"
+        ) from error
 
 
 def _byte_of(text: str) -> Callable[[int], int]:

@@ -109,7 +109,8 @@ def extra_task(
     """Measures one extra group on a shard. inputs: documents, edits as `signals_task`, then the prepared files.
 
     params: ``extra`` (ExtraGroup without paths), ``edits`` as in `signals_task`, ``prepared`` (name -> index of its
-    file in `inputs`), ``after`` (group -> index of its signals in `inputs`), ``paths``. Memory: as `signals_task`, and what the group loads.
+    file in `inputs`), ``after`` (group -> index of its signals in `inputs`), ``paths``. Memory: as `signals_task`, and
+    what the group loads.
     """
     prepared = {name: str(inputs[index]) for name, index in (params.get("prepared") or {}).items()}
     extra = ExtraGroup.from_json(params["extra"])

@@ -41,7 +41,8 @@ class SignalGroup:
     by the caller for every group that reads text; a group with `reads="document"` decides that by itself.
     `analyses` names what the group needs of `kernels.analyse` on the state that it reads.
     `after` names groups of the registry whose columns the group reads as `batch.signals[GROUP]`; only for groups that
-    a recipe asks for. An `optional` group is measured only where a rule reads it or the recipe names it in `signals.groups`.
+    a recipe asks for. An `optional` group is measured only where a rule reads it or the recipe names it in
+    `signals.groups`.
     `version` is bumped by hand, with the reason in a comment, whenever a value changes.
     """
 

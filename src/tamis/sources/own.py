@@ -17,16 +17,17 @@ def read_own(path: str, relative: str, limit: int, options: Mapping[str, Any]) -
     name = options["reader"]
     function = find(options["reader_file"], "source", name).function
     number = 0
-    rows = iter(function(Path(path)))
+    rows: Iterator[Any] | None = None
     while True:
         try:
-            row = next(rows, None)
+            rows = iter(function(Path(path))) if rows is None else rows
+            row = next(rows)
+        except StopIteration:
+            return
         except Exception as error:
             raise SourceError(
                 f"{path}: the source {name} raised {type(error).__name__} after {number:,} rows: {error}"
             ) from error
-        if row is None:
-            return
         yield _record(row, relative, number, limit, options)
         number += 1
 
