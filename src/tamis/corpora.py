@@ -5,6 +5,8 @@ Only manifests are trusted: a file that no manifest names does not exist here.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -136,6 +138,18 @@ class Corpus:
         if not self.settings.dedup.on:
             return []
         return [self.work.file(file.path) for m in self.work.manifests("dedup/edges") for file in m.files]
+
+    @property
+    def verdicts_digest(self) -> str:
+        """Changes with the verdicts: audits of other verdicts say nothing of these."""
+        keys = [manifest.key for manifest in self.manifests("verdicts")]
+        return hashlib.blake2b(" ".join(keys).encode(), digest_size=8).hexdigest()
+
+    def audits(self) -> list[dict[str, Any]]:
+        """Results of `tamis audit read` of the verdicts as they are, by kind."""
+        path = self.work.file(f"{self.home}/audit.json")
+        body = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return [found for _, found in sorted(body.items()) if found["digest"] == self.verdicts_digest]
 
     @property
     def bytes_per_token(self) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tamis import running
 from tamis.audit import estimate, frame, sample
 from tamis.audit.contaminated import contaminated
 from tamis.audit.page import marked
@@ -105,6 +106,11 @@ def test_an_oracle_gets_the_true_precision_and_recall(corpus, tmp_path):
     assert inside >= 9
     noted = json.loads((corpus.work.path / "corpora/main/audit.json").read_text())
     assert noted["dedup"]["judged"] == 40
+    page = running.write_report(corpus)[0]
+    assert "40 of 40 by 1 rater" in page.read_text()
+    noted["dedup"]["digest"] = "of other verdicts"
+    (corpus.work.path / "corpora/main/audit.json").write_text(json.dumps(noted))
+    assert "by 1 rater" not in running.write_report(corpus)[0].read_text()
 
 
 def test_known_pairs_of_real_documents(data_dir):

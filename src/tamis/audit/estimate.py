@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tamis.audit.frame import KINDS, verdict_digest
+from tamis.audit.frame import KINDS
 from tamis.audit.intervals import Stratum, clopper_pearson, stratified
 from tamis.audit.sample import design_path
 from tamis.corpora import Corpus
@@ -144,7 +144,7 @@ def read(corpus: Corpus, path: Path) -> dict[str, Any]:
         raise BadVerdicts(f"no sample was drawn from corpus {corpus.corpus}: begin with `tamis audit dedup`")
     examples = {example for example, _, _ in verdicts}
     design = max(designs.values(), key=lambda one: len(examples & set(one["examples"])))
-    if design["digest"] != verdict_digest(corpus):
+    if design["digest"] != corpus.verdicts_digest:
         raise BadVerdicts(
             f"corpus {corpus.corpus} was decided anew after this sample was drawn: its figures would be of another "
             "corpus. Draw a new sample, or run the recipe as it was."

@@ -11,7 +11,6 @@ Memory: 40 bytes a unit, one byte a document, 25 bytes an edge.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,12 +76,6 @@ def frame(corpus: Corpus, kind: str) -> Frame:
     return found
 
 
-def verdict_digest(corpus: Corpus) -> str:
-    """Identity of a corpus's verdicts: a sample drawn from others cannot be read back."""
-    keys = [manifest.key for manifest in corpus.manifests("verdicts")]
-    return hashlib.blake2b(" ".join(keys).encode(), digest_size=8).hexdigest()
-
-
 def _dedup(corpus: Corpus) -> Frame:
     if not corpus.settings.dedup.on:
         raise NotMeasured(f"the recipe of corpus {corpus.corpus} has `dedup` off: there is nothing to audit")
@@ -109,7 +102,7 @@ def _dedup(corpus: Corpus) -> Frame:
         np.concatenate([lost.column("gid").to_numpy(), near_left]),
         np.concatenate([lost.column("kept_gid").to_numpy(), near_right]),
         strength.jaccard,
-        verdict_digest(corpus),
+        corpus.verdicts_digest,
     )
 
 
@@ -165,7 +158,7 @@ def _contamination(corpus: Corpus) -> Frame:
     ]
     band = np.searchsorted(np.array(cuts), scores, side="right") - 1
     left = np.concatenate([*gid, np.zeros(0, np.uint64)])
-    return _made("decontamination", bands, band, left, np.zeros_like(left), threshold, verdict_digest(corpus))
+    return _made("decontamination", bands, band, left, np.zeros_like(left), threshold, corpus.verdicts_digest)
 
 
 def eval_threshold(corpus: Corpus) -> float:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from tamis.corpus.order import draw, id_words
 from tamis.corpus.report_data import (
+    AuditRow,
     ClusterRow,
     Count,
     Histogram,
@@ -89,6 +90,7 @@ def collect(corpus: Corpus) -> ReportData:
         clusters=clusters,
         duplicates=duplicates,
         survivors=survivors,
+        audits=tuple(_audits(corpus)),
         mixture=tuple(corpus.known.get("mixture") or ()) if text else (),
         limited_by=tuple(corpus.known.get("limited_by") or ()) if text else (),
         tokens=tokens,
@@ -99,6 +101,15 @@ def collect(corpus: Corpus) -> ReportData:
         versions=dict(stored or versions()),
         versions_of_run=bool(stored),
     )
+
+
+def _audits(corpus: Corpus) -> Iterable[AuditRow]:
+    for found in corpus.audits():
+        shares = [
+            (share["value"], share["low"], share["high"]) if share and share["value"] is not None else None
+            for share in (found["precision"], found["recall"])
+        ]
+        yield AuditRow(found["kind"], found["judged"], found["drawn"], found.get("raters", 1), *shares)
 
 
 def versions() -> dict[str, str]:

@@ -27,6 +27,7 @@ SECTIONS = (
     ("languages", "Languages"),
     ("signals", "Signals and limits"),
     ("duplicates", "Duplicates"),
+    ("audits", "Judged by people"),
     ("mixture", "Mixture and tokens"),
     ("ledger", "Ledger"),
     ("losses", "Losses"),
@@ -63,6 +64,7 @@ def _bodies(data: ReportData) -> Iterable[str]:
     yield _languages(data)
     yield _signals(data)
     yield _duplicates(data)
+    yield _audits(data)
     yield _mixture(data)
     yield _ledger(data)
     yield _losses(data)
@@ -249,6 +251,24 @@ def _duplicates(data: ReportData) -> str:
         '<span><i style="background:var(--drop-soft)"></i>only in the one that lost</span></div>'
     )
     return intro + "".join(_cluster(cluster) for cluster in data.clusters)
+
+
+def _audits(data: ReportData) -> str:
+    if not data.audits:
+        return ""
+    rows = [
+        [cell(row.kind), *(cell(_share(share)) for share in (row.precision, row.recall)),
+         cell(f"{row.judged:,} of {row.drawn:,} by {plural(row.raters, 'rater')}")]
+        for row in data.audits
+    ]  # fmt: skip
+    note = (
+        '<p class="note">A sample of the decisions of this corpus, with 95 % intervals; what it cannot tell stands in '
+    )
+    return table(["decision", "precision", "recall", "judged"], rows) + note + "docs/audit.md.</p>"
+
+
+def _share(share: tuple[float, float, float] | None) -> str:
+    return f"{share[0]:.3f} ({share[1]:.3f} to {share[2]:.3f})" if share else "not known"
 
 
 def _cluster(cluster: ClusterRow) -> str:

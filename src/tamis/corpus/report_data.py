@@ -158,6 +158,18 @@ class TokensRow:
 
 
 @dataclass(frozen=True)
+class AuditRow:
+    """What people found in a sample of decisions: shares with their 95 % interval, None where nobody could tell."""
+
+    kind: str
+    judged: int
+    drawn: int
+    raters: int
+    precision: tuple[float, float, float] | None
+    recall: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything that a report shows of one corpus."""
 
@@ -173,6 +185,7 @@ class ReportData:
     clusters: tuple[ClusterRow, ...] = ()
     duplicates: int = 0
     survivors: int = 0
+    audits: tuple[AuditRow, ...] = ()
     mixture: tuple[Mapping[str, Any], ...] = ()
     limited_by: tuple[str, ...] = ()
     tokens: TokensRow | None = None
