@@ -55,6 +55,28 @@ def test_nobody_new_is_asked_about_a_decided_example(database, make_task, clock)
         check(store)
 
 
+@pytest.mark.parametrize("overlap", [2, {"target": 0.99, "least": 2, "most": 5}])
+def test_a_decided_example_stays_decided(database, make_task, clock, overlap):
+    task = make_task(examples=1, overlap=overlap)
+    with Store.open(database, task, clock) as store:
+        raters = [join(store, number) for number in range(4)]
+        given = [store.next_for(rater) for rater in raters[:2]]
+        store.adjudicate("e-0", "no", None, "plain")
+        store.submit(raters[0], given[0].id, "yes", "t")  # in hand when it was decided: it counts
+        assert store.next_for(raters[2]).reason != "budget"
+        check(store)
+        clock.pass_(1000)  # the other lease ends: its slot goes with it
+        assert store.next_for(raters[2]).reason == "finished"
+        check(store)
+        assert store.progress().wanted == 0
+    changed = task.model_copy(update={"lease": 90, "overlap": 4 if overlap == 2 else task.overlap})
+    with Store.open(database, changed, clock) as store:
+        assert store.next_for(raters[2]).reason == "finished", "a changed task does not open it"
+        store.release(raters[0], None, "spam")
+        assert store.next_for(raters[2]).reason == "finished", "nor does a label that was voided"
+        check(store)
+
+
 def test_a_new_guideline_lists_and_reopens_what_is_older(store, clock):
     old = store.guideline()
     new = store.set_guideline("# Guideline 2\nZero is even.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import sqlite3
 import threading
 
@@ -132,15 +133,21 @@ def test_an_old_database_is_brought_up_to_date_with_its_labels(make_database, ma
         old = Database(address, clock)
     # Rows as version 1 had them, without what later versions added.
     from tamis.people.store import journal
+    from tamis.people.task import digest_of
+
+    digest = digest_of({"id": "old"})
 
     def fill(c):
+        every = hashlib.sha256(digest.encode()).hexdigest()
+        journal.append(c, "examples", {"kind": "work", "added": 1, "digest": every})
         c.run(
             "INSERT INTO raters (pseudonym, role, state, joined, language) VALUES ('r-1', 'rater', 'active', 1, 'en')"
         )
         c.run("INSERT INTO people (rater, name, email, password, salt) VALUES (1, 'Ada', 'ada@example.org', 'x', 'y')")
         c.run(
             "INSERT INTO examples (kind, name, digest, position, need, taken, done, open) "
-            "VALUES ('work', 'old', '', 1, 1, 1, 1, 0)"
+            "VALUES ('work', 'old', :digest, 1, 1, 1, 1, 0)",
+            digest=digest,
         )
         c.run('INSERT INTO bodies (example, body) VALUES (1, \'{"id": "old"}\')')
         c.run(
@@ -150,7 +157,8 @@ def test_an_old_database_is_brought_up_to_date_with_its_labels(make_database, ma
         seq = journal.append(c, "label", {"state": "live", "value": "yes"})
         c.run(
             "INSERT INTO labels (assignment, rater, example, kind, state, value, at, guideline, seq) "
-            "VALUES (1, 1, 1, 'work', 'live', '\"yes\"', 1, 'g', :seq)",
+            "VALUES (1, 1, 1, 'work', 'live', '\"yes\"', :now, 'g', :seq)",
+            now=c.now,
             seq=seq,
         )
         c.run("UPDATE raters SET done = 1")

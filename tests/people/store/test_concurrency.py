@@ -160,3 +160,52 @@ def test_a_lost_database_connection_is_told_and_mended(postgres, tmp_path):
             assert error.value.code == "busy"
             assert store.submit(rater, found.id, "yes", "once").status == "accepted", "the same form, sent again"
             check(store, 1)
+
+
+def test_a_caller_who_goes_away_stops_nobody(database, make_task, clock):
+    """A cancelled request must not end the writer, which everybody waits for."""
+    with Store.open(database, make_task(examples=4), clock) as store:
+        rater = join(store, 1)
+        held = threading.Event()
+        first = store.database.write(lambda c: held.wait(10))
+        gone = store.database.write(lambda c: c.run("UPDATE raters SET done = 99"))
+        last = store.database.write(lambda c: 7)
+        assert gone.cancel()
+        held.set()
+        assert (first.result(10), last.result(10)) == (True, 7)
+
+        async def leave():
+            waiting = asyncio.create_task(store.a.next_for(rater))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            return await store.a.next_for(rater)
+
+        assert asyncio.run(leave()).phase == "work"
+        assert store.mine(rater).done == 0
+        check(store)
+
+
+def test_one_bad_piece_of_a_batch_fails_alone(database, make_task, clock):
+    with Store.open(database, make_task(examples=4), clock) as store:
+        head = store.head()
+        held = threading.Event()
+        store.database.write(lambda c: held.wait(10))
+
+        def bad(c):
+            store._join(c, "rater", "Nobody", "nobody@example.org", "", "en")
+            c.run("INSERT INTO nowhere (id) VALUES (1)")
+
+        futures = [
+            store.database.write(lambda c: store._join(c, "rater", "One", "one@example.org", "", "en").id),
+            store.database.write(bad),
+            store.database.write(lambda c: store._join(c, "rater", "Two", "two@example.org", "", "en").id),
+        ]
+        held.set()
+        assert {futures[0].result(10), futures[2].result(10)} == {one.id for one in store.raters()}
+        with pytest.raises(Exception, match="nowhere"):
+            futures[1].result(10)
+        assert [one.name for one in store.raters()] == ["One", "Two"]
+        assert store.head().seq == head.seq + 2, "the chain has no row of what failed"
+        check(store)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from people_store import check, join
@@ -105,11 +107,54 @@ def test_a_chain_written_anew_does_not_meet_its_anchor(labelled):
         ("UPDATE labels SET state = 'void' WHERE id = 3", "its state is void, the journal says live"),
         ("UPDATE labels SET value = NULL WHERE id = 3", "not the answer that was given"),
         ("UPDATE labels SET seq = 1 WHERE id = 3", "no row 1 of the journal tells of it"),
+        ("UPDATE labels SET rater = 2 WHERE id = 3", "its rater is"),
+        ("UPDATE labels SET example = 4 WHERE id = 1", "its example is"),
+        ("UPDATE labels SET guideline = 'other' WHERE id = 3", "its guideline is other"),
+        ("UPDATE labels SET kind = 'model' WHERE id = 3", "its kind is model"),
+        ("UPDATE labels SET seconds = 9 WHERE id = 3", "its seconds is 9"),
+        ("UPDATE labels SET pay = 9 WHERE id = 3", "its pay is 9"),
+        ("UPDATE labels SET correct = 1 WHERE id = 3", "its correct is True"),
+        ("UPDATE labels SET at = 9 WHERE id = 3", "its time is not that of the journal"),
+        ("UPDATE raters SET pseudonym = 'r-other' WHERE id = 1", "its rater is r-other"),
+        ("UPDATE guidelines SET text = 'Say no.'", "altered or added"),
+        ("DELETE FROM guidelines", "removed"),
+        ("UPDATE bodies SET body = replace(body, 'odd', 'even')", "altered since it was loaded"),
+        ("UPDATE examples SET digest = 'x' WHERE id = 1", "altered since it was loaded"),
+        ("UPDATE examples SET name = 'e-9' WHERE id = 1", "its example is e-9"),
+        ("DELETE FROM examples WHERE id = 4", "some were added, removed or altered"),
     ],
 )
 def test_labels_are_held_against_the_journal(labelled, statement, words):
     spoil(labelled, statement)
     assert words in found(labelled)
+
+
+@pytest.mark.parametrize(
+    "change", ["value = '\"yes\"'", "why = 'other'", "author = 2", "example = 2", "guideline = 'other'"]
+)
+def test_final_labels_are_held_against_the_journal(labelled, change):
+    labelled.adjudicate("e-0", "no", join(labelled, 9, "adjudicator"), "Ada Lovelace is wrong")
+    assert labelled.verify().ok
+    assert all("Lovelace" not in str(entry.body) for entry in labelled.journal()), "a reason may name somebody"
+    spoil(labelled, f"UPDATE finals SET {change}")
+    assert "final label 1 (journal row" in found(labelled)
+
+
+def test_an_example_that_its_author_replaced_is_no_alteration(database, make_task, clock):
+    task = make_task(examples=4)
+    path = Path(task.examples.path)
+    with Store.open(database, task, clock) as store:
+        assert store.verify().ok
+    kept = [line for line in path.read_text().splitlines() if '"e-2"' not in line]
+    for text in ("other", "another"):
+        path.write_text("\n".join([*kept, f'{{"id": "e-2", "text": "{text}"}}', '{"id": "e-new", "text": "late"}']))
+        with Store.open(database, task, clock) as store:
+            assert store.verify().ok
+            assert store.example("e-2")["text"] == text
+            assert store.progress().examples == 5
+    with Store.open(database, task, clock) as store:
+        spoil(store, "UPDATE bodies SET body = replace(body, 'another', 'a third')")
+        assert "example e-2 (work): altered" in found(store)
 
 
 def test_what_was_taken_back_and_voided_is_played_back(labelled):
@@ -156,8 +201,6 @@ def test_erasing_a_rater_keeps_the_chain(database, make_task, clock, tmp_path):
                         assert "Hopper" not in str(cell)
                         assert "grace" not in str(cell).lower()
     if "://" not in database:  # out of the file's bytes as well
-        from pathlib import Path
-
         folder = Path(database).parent
         data = b"".join(path.read_bytes() for path in folder.glob(Path(database).name + "*"))
         for word in (b"Hopper", b"grace.hopper", b"Amazing Grace"):

@@ -123,14 +123,14 @@ class Adjudication(Queue):
             raise StoreError("unknown", "say why: the reason stands beside the final label")
         checked = self.task.check(value, self._body(c, row.id))
         text = journal.canonical(checked)
-        salt = journal.new_salt() if self._written else None
+        salt = journal.new_salt()  # a reason may name somebody: the journal holds a commitment to it
         body: dict[str, Any] = {
             "example": example,
             "by": self._pseudonym(c, by),
             "guideline": self._guideline,
-            "why": why,
+            "why": journal.commitment(salt, why),
         }
-        body |= {"commitment": journal.commitment(salt, text)} if salt else {"value": checked}
+        body |= {"commitment": journal.commitment(salt, text)} if self._written else {"value": checked}
         seq = journal.append(c, "final", body)
         c.run(
             "INSERT INTO finals (example, value, salt, author, why, guideline, at, seq) "
@@ -144,7 +144,7 @@ class Adjudication(Queue):
             now=c.now,
             seq=seq,
         )
-        # Nobody new is asked: the slots that are taken are all that it needs.
+        # Nobody new is asked: the slots that are taken are all that it needs, and one that comes free closes (`_free`).
         c.run("UPDATE examples SET need = taken, open = 0 WHERE id = :id", id=row.id)
 
     def finals(self) -> list[Final]:

@@ -213,6 +213,11 @@ class Database:
                     open_ = False
                     break
                 batch.append(item)
+            # Who asked may be gone (a request that was cancelled): from here on the future is ours alone, and setting
+            # it cannot fail.
+            batch = [item for item in batch if item[1].set_running_or_notify_cancel()]
+            if not batch:
+                continue
             try:
                 raw = raw or self.engine.connect()
                 outcomes = self._transaction(raw, [piece for piece, _ in batch])
@@ -251,13 +256,15 @@ class Database:
                 one.run("SAVEPOINT piece")
                 try:
                     one.now = self.clock()
-                    outcomes.append((piece(one), None))
+                    result = piece(one)
                     one.run("RELEASE SAVEPOINT piece")
                 except Exception as error:
                     one.run("ROLLBACK TO SAVEPOINT piece")
                     one.run("RELEASE SAVEPOINT piece")
                     one.head = head
                     outcomes.append((None, error))
+                else:
+                    outcomes.append((result, None))
             one.run("COMMIT")
         except BaseException:
             if not raw.invalidated:

@@ -229,8 +229,7 @@ class Exchanging(Reading):
         claimed = self._claim(c, row)
         correct = self._correct(c, example.id, checked) if kind == "gold" else None
         extra = {key: first.meta.get(key) for key in ("pasted", "note")}
-        self._record(c, row, checked, claimed, None, first.seconds, extra["pasted"], extra["note"], correct)
-        c.run("UPDATE labels SET at = :at, pay = 0 WHERE assignment = :id", at=at, id=number)
+        self._record(c, row, checked, claimed, None, first.seconds, extra["pasted"], extra["note"], correct, at)
         if kind == "gold":
             column = "gold_right" if correct else "gold_wrong"
             c.run(f"UPDATE raters SET {column} = {column} + 1 WHERE id = :rater", rater=rater.id)

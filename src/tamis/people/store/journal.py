@@ -3,7 +3,7 @@
 hash = SHA-256 of the previous hash and the canonical JSON of `[seq, at, kind, body]`. A body names raters by pseudonym
 only. What may identify a person (written answers, remarks, reasons, names) stands in it as a salted commitment: the
 words and the salt lie in another table and can be removed, and the chain still holds. `verify` reads the chain, then
-plays it back and compares it with the labels and final labels as they stand now.
+plays it back and compares it with labels, final labels, guidelines and examples as they stand now.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from tamis.people.store.database import GENESIS, Connection, Transaction
 from tamis.people.store.rows import Entry, Head, Verdict
 
 MOST_PROBLEMS = 100
+# What the journal tells of a label besides its answer and state, and the columns that must say the same.
+FACTS = ("rater", "assignment", "example", "kind", "guideline", "seconds", "correct", "pay")
+UNTOLD = object()
 
 
 def canonical(value: Any) -> str:
@@ -67,19 +71,32 @@ def entries(c: Connection, first: int, limit: int) -> list[Entry]:
 
 
 class _Played:
-    """What the labels must be, by the journal. Memory: about 300 bytes a label."""
+    """What the labels must be, by the journal. Memory: about 600 bytes a label, and 200 an example that was loaded."""
 
     def __init__(self) -> None:
-        self.labels: dict[int, tuple[str, str | None, str | None]] = {}  # seq -> state, value, commitment
-        self.finals: dict[int, tuple[str | None, str | None]] = {}
+        # seq -> state, value, commitment, facts
+        self.labels: dict[int, tuple[str, str | None, str | None, tuple[Any, ...]]] = {}
+        self.finals: dict[int, tuple[str | None, str | None, Mapping[str, Any]]] = {}
         self.forgotten: set[int] = set()
+        self.guidelines: set[str] = set()
+        self.loaded: dict[str, list[tuple[int, str]]] = {}  # kind -> (how many, digest over them) of each load
+        self.replaced: dict[tuple[str, str], tuple[str, str]] = {}  # kind, name -> digest as loaded, and now
 
-    def play(self, seq: int, kind: str, body: Mapping[str, Any]) -> None:
+    def play(self, seq: int, at: int, kind: str, body: Mapping[str, Any]) -> None:
         value = None if "value" not in body else canonical(body["value"])
         if kind == "label":
-            self.labels[seq] = (body["state"], value, body.get("commitment"))
+            facts = tuple(sys.intern(fact) if isinstance(fact := body.get(name, UNTOLD), str) else fact
+                          for name in FACTS)  # fmt: skip
+            self.labels[seq] = (body["state"], value, body.get("commitment"), (*facts, body.get("at", at)))
         elif kind == "final":
-            self.finals[seq] = (value, body.get("commitment"))
+            self.finals[seq] = (value, body.get("commitment"), body)
+        elif kind == "guideline":
+            self.guidelines.add(body["hash"])
+        elif kind == "examples":
+            self.loaded.setdefault(body["kind"], []).append((body["added"], body["digest"]))
+        elif kind == "replace":
+            key = (body["kind"], body["example"])
+            self.replaced[key] = (self.replaced.get(key, (body["before"],))[0], body["digest"])
         elif kind in ("undo", "release", "relabel"):
             state = {"undo": "withdrawn", "release": "void", "relabel": "outdated"}[kind]
             for number in body["labels"]:
@@ -115,7 +132,7 @@ def verify(c: Connection, anchor: Head | None = None) -> Verdict:
             if row.hash != anchor.hash:
                 problems.append(f"journal row {row.seq}: not the row that was anchored: the chain was written anew")
         try:
-            played.play(row.seq, row.kind, json.loads(row.body))
+            played.play(row.seq, row.at, row.kind, json.loads(row.body))
         except (ValueError, KeyError, TypeError):
             problems.append(f"journal row {row.seq}: altered ({row.kind}): its content cannot be read")
         prev, expected, head = row.hash, row.seq + 1, Head(row.seq, row.hash)
@@ -123,12 +140,16 @@ def verify(c: Connection, anchor: Head | None = None) -> Verdict:
         problems.append(f"journal rows {head.seq + 1} to {anchor.seq}: cut off: the anchored head is row {anchor.seq}")
     erased = 0
     rest = dict(played.labels)
-    for row in c.stream("SELECT id, seq, state, value, salt FROM labels ORDER BY id"):
+    for row in c.stream(
+        "SELECT l.id, l.seq, l.state, l.value, l.salt, l.assignment, l.kind, l.guideline, l.seconds, l.correct, l.pay, "
+        "l.at, r.pseudonym AS rater, e.name AS example, e.kind AS of FROM labels l "
+        "LEFT JOIN raters r ON r.id = l.rater LEFT JOIN examples e ON e.id = l.example ORDER BY l.id"
+    ):
         known = rest.pop(row.seq, None)
         if known is None:
             problems.append(f"label {row.id}: no row {row.seq} of the journal tells of it: added or renumbered")
             continue
-        state, value, committed = known
+        state, value, committed, facts = known
         if row.seq in played.forgotten and row.value is None:
             erased += 1
         elif not _holds(row.value, row.salt, value, committed):
@@ -137,19 +158,93 @@ def verify(c: Connection, anchor: Head | None = None) -> Verdict:
             problems.append(
                 f"label {row.id} (journal row {row.seq}): its state is {row.state}, the journal says {state}"
             )
+        problems += _differing(row, facts)
     problems += [f"label of journal row {seq}: removed" for seq in rest]
     finals = dict(played.finals)
-    for row in c.stream("SELECT id, seq, value, salt FROM finals ORDER BY id"):
+    for row in c.stream(
+        "SELECT f.id, f.seq, f.value, f.salt, f.why, f.guideline, e.name AS example, r.pseudonym AS by FROM finals f "
+        "LEFT JOIN examples e ON e.id = f.example LEFT JOIN raters r ON r.id = f.author ORDER BY f.id"
+    ):
         told = finals.pop(row.seq, None)
         if told is None:
             problems.append(f"final label {row.id}: no row of the journal tells of it")
-        elif not _holds(row.value, row.salt, *told):
+            continue
+        *answer, body = told
+        same = all(body.get(name) == getattr(row, name) for name in ("example", "by", "guideline"))
+        if not (same and _holds(row.value, row.salt, *answer) and _holds(row.why, row.salt, None, body.get("why"))):
             problems.append(f"final label {row.id} (journal row {row.seq}): altered")
     problems += [f"final label of journal row {seq}: removed" for seq in finals]
+    problems += _guidelines(c, played) + _examples(c, played)
     if len(problems) > MOST_PROBLEMS:
         more = len(problems) - MOST_PROBLEMS
         problems = [*problems[:MOST_PROBLEMS], f"and {more:,} more"]
     return Verdict(not problems, rows, len(played.labels), erased, head, tuple(problems))
+
+
+def _differing(row: Any, facts: tuple[Any, ...]) -> list[str]:
+    """Where a label's columns are not what the journal tells of it."""
+    *told, at = facts
+    own = [getattr(row, name) for name in FACTS]
+    own[FACTS.index("correct")] = None if row.correct is None else bool(row.correct)
+    problems = [
+        f"label {row.id} (journal row {row.seq}): its {name} is {mine}, the journal says {said}"
+        for name, mine, said in zip(FACTS, own, told, strict=True)
+        if said is not UNTOLD and mine != said
+    ]
+    if round(row.at * 1000) != at:
+        problems.append(f"label {row.id} (journal row {row.seq}): its time is not that of the journal")
+    if row.of != (row.kind if row.kind in ("gold", "train", "test") else "work"):
+        problems.append(f"label {row.id} (journal row {row.seq}): its example is {row.of}, and it is {row.kind}")
+    return problems
+
+
+def _guidelines(c: Connection, played: _Played) -> list[str]:
+    problems = []
+    rest = set(played.guidelines)
+    for row in c.stream("SELECT hash, text FROM guidelines ORDER BY number"):
+        if guideline_hash(row.text) != row.hash or row.hash not in played.guidelines:
+            problems.append(f"guideline {row.hash[:8]}: altered or added")
+        rest.discard(row.hash)
+    return problems + [f"guideline {digest[:8]}: removed" for digest in sorted(rest)]
+
+
+def _examples(c: Connection, played: _Played) -> list[str]:
+    """Examples against what the journal tells of every load, and texts of those that raters work on against their
+    digests (known answers are held by the labels' `correct`)."""
+    problems = []
+    digests: dict[str, list[str]] = {}
+    for row in c.stream(
+        "SELECT e.kind, e.name, e.digest, b.body FROM examples e LEFT JOIN bodies b ON b.example = e.id ORDER BY e.id"
+    ):
+        loaded, now = played.replaced.get((row.kind, row.name), (row.digest, row.digest))
+        digests.setdefault(row.kind, []).append(loaded)
+        if row.digest != now or row.body is None or (row.kind == "work" and _digest(row.body) != row.digest):
+            problems.append(f"example {row.name} ({row.kind}): altered since it was loaded")
+    for kind in sorted({*played.loaded, *digests}):
+        own, start = digests.get(kind, []), 0
+        for number, told in played.loaded.get(kind, []):
+            if hashlib.sha256("".join(own[start : start + number]).encode()).hexdigest() != told:
+                problems.append(f"examples ({kind}): some were added, removed or altered since they were loaded")
+                break
+            start += number
+        else:
+            if start != len(own):
+                problems.append(f"examples ({kind}): {len(own) - start:,} were added, and the journal tells of none")
+    return problems
+
+
+def _digest(body: str) -> str:
+    from tamis.people.task import digest_of
+
+    try:
+        return digest_of(json.loads(body))
+    except ValueError:
+        return ""
+
+
+def guideline_hash(text: str) -> str:
+    """64 hexadecimal digits of a guideline's content; line ends do not count."""
+    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
 
 
 def _holds(text: str | None, salt: str | None, value: str | None, committed: str | None) -> bool:

@@ -14,6 +14,7 @@ from tamis.people import examples
 from tamis.people.store import journal
 from tamis.people.store.base import Base, write
 from tamis.people.store.database import Transaction
+from tamis.people.store.journal import guideline_hash
 from tamis.people.store.rows import Guideline, StoreError
 from tamis.people.task import Adaptive, TaskError, digest_of
 
@@ -73,7 +74,8 @@ class Loading(Base):
         need = "max(need, :n)" if self.database.dialect == "sqlite" else "greatest(need, :n)"
         need = f"CASE WHEN {need} > :most THEN :most ELSE {need} END" if isinstance(plan, Adaptive) else ":n"
         values = {"n": plan.least, "most": plan.most} if isinstance(plan, Adaptive) else {"n": plan}
-        c.run(f"UPDATE examples SET need = {need} WHERE kind = 'work'", **values)
+        undecided = "NOT EXISTS (SELECT 1 FROM finals f WHERE f.example = examples.id)"
+        c.run(f"UPDATE examples SET need = {need} WHERE kind = 'work' AND {undecided}", **values)
         reopened = c.all("SELECT id FROM examples WHERE kind = 'work' AND open = 0 AND taken < need ORDER BY position")
         for row in reopened:
             c.run(
@@ -138,10 +140,11 @@ class Loading(Base):
     def _replace(self, c: Transaction, example: int, kind: str, row: dict[str, Any], digest: str) -> None:
         if c.value("SELECT 1 FROM assignments WHERE example = :id LIMIT 1", id=example):
             raise TaskError(
-                [
-                    f"example {row['id']!r} ({kind}) has changed since raters saw it: give the new one another id"
-                ]
+                [f"example {row['id']!r} ({kind}) has changed since raters saw it: give the new one another id"]
             )
+        before = c.value("SELECT digest FROM examples WHERE id = :id", id=example)
+        told = {"kind": kind, "example": row["id"], "before": before, "digest": digest}
+        journal.append(c, "replace", told)
         body, answers, explanation = _parts(row)
         c.run("UPDATE examples SET digest = :digest WHERE id = :id", digest=digest, id=example)
         c.run(
@@ -193,11 +196,6 @@ class Loading(Base):
         with self.database.reading_one() as c:
             rows = c.all("SELECT * FROM guidelines ORDER BY number")
         return [found for row in rows if (found := _guideline(row))]
-
-
-def guideline_hash(text: str) -> str:
-    """64 hexadecimal digits of a guideline's content; line ends do not count."""
-    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
 
 
 def _guideline(row: Any) -> Guideline | None:

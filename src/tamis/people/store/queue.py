@@ -342,7 +342,7 @@ class Queue(Base):
         """Takes the slot that an answer needs. A lease has it; after its end it must still be free."""
         if row.kind != "work" or row.state == "open":
             return "live"
-        if not row.open:
+        if not row.open or self._spent(c):
             return "surplus"
         c.run(
             "UPDATE examples SET taken = taken + 1, open = CASE WHEN taken + 1 < need THEN 1 ELSE 0 END WHERE id = :id",
@@ -362,13 +362,16 @@ class Queue(Base):
         pasted: float | None,
         note: str | None,
         correct: bool | None,
+        at: float | None = None,
     ) -> int:
-        """Writes a label and its row of the journal."""
+        """Writes a label and its row of the journal. `at`: when it was made elsewhere, where it was paid, too."""
         text, hidden = journal.canonical(value), self._written
         salt = journal.new_salt() if hidden else None
         seconds = None if seconds is None or not math.isfinite(seconds) else round(min(max(seconds, 0), 86_400), 3)
         pasted = None if pasted is None or not math.isfinite(pasted) else round(min(max(pasted, 0), 1), 4)
         note = note.replace("\0", "")[:LONGEST_NOTE] if note and note.strip() else None
+        rate, paid = self.task.pay, row.kind in ("work", "gold", "repeat") and at is None
+        pay = round(rate.piece * MILLION) if rate and paid else 0
         body = {
             "rater": row.pseudonym,
             "assignment": row.id,
@@ -377,13 +380,16 @@ class Queue(Base):
             "state": state,
             "guideline": row.guideline,
             "seconds": seconds,
+            "correct": correct,
+            "pay": pay,
         }
+        if at is not None:
+            body["at"] = round(at * 1000)
         if salt:
             body["commitment"] = journal.commitment(salt, text)
         else:
             body["value"] = value
         seq = journal.append(c, "label", body)
-        pay = self.task.pay
         c.run(
             "INSERT INTO labels (assignment, rater, example, kind, state, value, salt, seconds, at, guideline, token, "
             "correct, pay, seq, pasted, note) VALUES (:assignment, :rater, :example, :kind, :state, :value, :salt, "
@@ -396,11 +402,11 @@ class Queue(Base):
             value=text,
             salt=salt,
             seconds=seconds,
-            at=c.now,
+            at=c.now if at is None else at,
             guideline=row.guideline,
             token=token,
             correct=None if correct is None else int(correct),
-            pay=round(pay.piece * MILLION) if pay and row.kind in ("work", "gold", "repeat") else 0,
+            pay=pay,
             seq=seq,
             pasted=pasted,
             note=note,
@@ -412,6 +418,8 @@ class Queue(Base):
         c.run("UPDATE examples SET done = done + 1 WHERE id = :id", id=row.example)
         plan = self.task.overlap
         if not isinstance(plan, Adaptive) or row.done + 1 < row.need or row.need >= plan.most:
+            return
+        if c.value("SELECT 1 FROM finals WHERE example = :example LIMIT 1", example=row.example):
             return
         if self._sure(c, row.example, row.done + 1, plan):
             return
@@ -484,12 +492,16 @@ class Queue(Base):
         for row in c.all("SELECT id, example, kind FROM assignments WHERE rater = :r AND state = 'open'", r=rater):
             self._end_lease(c, row)
 
-    def _free(self, c: Transaction, example: int) -> None:
-        """Gives a slot back and moves the example to the end, where every rater still has to pass."""
+    def _free(self, c: Transaction, example: int, again: bool = False) -> None:
+        """Gives a slot back and moves the example to the end, where every rater still has to pass. With a final label
+        the slot goes for good, unless the example is to be labelled `again`."""
+        decided = c.value("SELECT 1 FROM finals WHERE example = :id LIMIT 1", id=example) is not None and not again
         c.run(
-            "UPDATE examples SET taken = taken - 1, open = CASE WHEN taken - 1 < need THEN 1 ELSE 0 END, "
+            "UPDATE examples SET taken = taken - 1, need = need - :less, "
+            "open = CASE WHEN taken - 1 < need - :less THEN 1 ELSE 0 END, "
             "position = (SELECT max(position) + 1 FROM examples WHERE kind = 'work') WHERE id = :id",
             id=example,
+            less=int(decided),
         )
         self._spend(c, -1)
 
@@ -500,7 +512,7 @@ class Queue(Base):
             c.run("UPDATE assignments SET state = :state WHERE id = :id", state=state, id=label.assignment)
         if label.kind == "work":
             c.run("UPDATE examples SET done = done - 1 WHERE id = :id", id=label.example)
-            self._free(c, label.example)
+            self._free(c, label.example, again=state == "outdated")
 
     def _budget(self) -> int | None:
         plan = self.task.overlap
