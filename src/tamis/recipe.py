@@ -366,6 +366,9 @@ def rooted(recipe: Recipe, folder: Path) -> Recipe:
     def all_fixed(paths: dict[str, str]) -> dict[str, str]:
         return {name: path if path == PROFANITY else fixed(path) for name, path in paths.items()}
 
+    clean = recipe.clean
+    if clean.pii and clean.pii.names and (folder / clean.pii.names).is_dir():  # else the name of a package
+        clean = clean.model_copy(update={"pii": clean.pii.model_copy(update={"names": fixed(clean.pii.names)})})
     tokens = recipe.tokens
     if tokens and isinstance(tokens.tokenizer, str):
         tokens = tokens.model_copy(update={"tokenizer": fixed(tokens.tokenizer)})
@@ -386,6 +389,7 @@ def rooted(recipe: Recipe, folder: Path) -> Recipe:
         update={
             "extend": tuple(fixed(path) for path in recipe.extend),
             "sources": sources,
+            "clean": clean,
             "signals": signals,
             "decontaminate": decontaminate,
             "tokens": tokens,

@@ -91,3 +91,25 @@ def test_a_real_model_finds_names(require):
 def test_a_missing_model_is_named():
     with pytest.raises(pii.NoNamesModel, match="none_such"):
         pii.extra_edits(Pii(mask=[], names="none_such"))
+
+
+def test_a_model_in_a_folder_is_known_by_its_content(tmp_path, require):
+    require(importlib.util.find_spec("spacy"), "spaCy is not installed")
+    import spacy
+
+    folder = tmp_path / "names"
+    nlp = spacy.blank("en")
+    nlp.add_pipe("ner").add_label("PERSON")
+    nlp.initialize()
+    nlp.to_disk(folder)
+    first = pii.extra_edits(Pii(mask=["email"], names=str(folder)))
+    assert first.params == pii.extra_edits(Pii(mask=["email"], names=str(folder))).params
+    assert first.paths == {"names": str(folder)}
+    (moved := tmp_path / "elsewhere").mkdir()
+    folder.rename(moved / "names")
+    assert pii.extra_edits(Pii(mask=["email"], names=str(moved / "names"))).folder == first.folder
+    (moved / "names" / "note.txt").write_text("trained again")
+    again = pii.extra_edits(Pii(mask=["email"], names=str(moved / "names")))
+    assert again.folder != first.folder
+    with pytest.raises(pii.NoNamesModel, match="has changed"):
+        _ = pii.editor(first.params, again.paths)

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tamis.cli import app
+from tamis.quality import linear
 
 WORDS = {"sky": ["sun", "moon", "star", "cloud"], "bank": ["loan", "tax", "rate", "bond"]}
 COMMON = ["and", "the", "of", "with", "under", "over", "seven", "green"]
@@ -82,6 +83,20 @@ def test_from_training_to_a_rule(folder: Path) -> None:
     run("resample", "--signal", "importance.sky_key", "--documents", 10_000, code=1)
     run("resample", "--signal", "importance.none", "--share", 0.5, code=2)
     run("resample", "--signal", "lang.code", "--share", 0.5, code=2)
+    why = ["why", "https://skya.example/0", "--corpus", "drawn"]
+    assert "alone this line scores" in CliRunner().invoke(app, why).stdout
+    (folder / "sky.quality").unlink()
+    linear.load.cache_clear()
+    receipt = CliRunner().invoke(app, why)
+    assert receipt.exit_code == 0, receipt.output
+    assert "alone this line scores" not in receipt.stdout
+    assert "quality: not shown: " in receipt.stdout
+
+
+def test_a_text_does_not_reach_the_terminal_as_commands(folder: Path) -> None:
+    run("importance", "--target", "sky.jsonl", "--raw", "bank.jsonl", "--out", "m.dsir")
+    (folder / "rows.jsonl").write_text(json.dumps({"text": "\x1b[2J\u202ethe sun"}) + "\n")
+    assert run("score", "m.dsir", "rows.jsonl").endswith("\t\\x1b[2J\\u202ethe sun\n")
 
 
 def test_refusals(folder: Path) -> None:

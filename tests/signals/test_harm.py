@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tamis.recipe import PROFANITY, Signals
 from tamis.signals import harm
 from tamis.signals.batch import Batch
-from tamis.signals.wordlists import BadWordList, WordList, fold, folded_with_places, list_files
+from tamis.signals.wordlists import BadWordList, WordList, fold, folded_with_places, list_files, word_list
 
 
 def list_of(folder, *entries, name="words.txt"):
@@ -94,9 +94,12 @@ def test_a_list_of_a_language_is_for_its_documents(tmp_path):
 def test_a_changed_list_is_another_group(tmp_path):
     path = list_of(tmp_path, "a")
     settings = Signals.model_validate({"words": {"w": {"path": str(path)}}})
-    before = harm.extra_groups(settings)[0].folder()
+    (before,) = harm.extra_groups(settings)
     list_of(tmp_path, "a", "b")
-    assert harm.extra_groups(settings)[0].folder() != before
+    assert harm.extra_groups(settings)[0].folder() != before.folder()
+    word_list.cache_clear()
+    with pytest.raises(BadWordList, match="has changed since the run began"):  # nor are its matches kept as the first's
+        before.findings("a b")
 
 
 def test_the_package(tmp_path, require):

@@ -54,6 +54,19 @@ def test_quality(tmp_path: Path, batch: Callable[..., Batch]) -> None:
     assert quality.extra_groups({}) == []
 
 
+def test_a_model_with_the_same_weights_and_another_calibration_is_another(tmp_path: Path) -> None:
+    path = model(tmp_path / "a.quality")
+    (before,) = quality.extra_groups({"a": path})
+    old = linear.load(path)
+    about = linear.about(linear.Settings(buckets=256), 0.1, (1.5, 3.0))
+    linear.Linear(np.array(old.weights), 0.1, 1.5, 3.0, 2, about).save(path)
+    (after,) = quality.extra_groups({"a": path})
+    assert after.folder() != before.folder()
+    with pytest.raises(NotAModel, match="has changed since the run began"):
+        before.findings("the sun")
+    assert after.findings("the sun") == after.findings("the sun")
+
+
 def test_quality_evidence_is_lines_in_bytes(tmp_path: Path) -> None:
     (extra,) = quality.extra_groups({"edu": model(tmp_path / "edu.quality")})
     text = "Über die Sonne\n\nbuy cheap loans now\nder Mond"
@@ -74,6 +87,12 @@ def test_perplexity(tmp_path: Path, batch: Callable[..., Batch]) -> None:
     assert (values[1], values[3]) == (None, None)
     assert found["sky_bucket"].to_pylist()[1::2] == [None, None]
     assert found["sky_bucket"][2].as_py() == "tail"
+    text = (tmp_path / "m.arpa").read_text()
+    (tmp_path / "m.arpa").write_text(text.replace("-", "-1", 1))
+    perplexity.load.cache_clear()
+    with pytest.raises(NotAModel, match="has changed since the run began"):
+        extra.group.compute(batch(TEXTS), {})
+    (tmp_path / "m.arpa").write_text(text)
     (worst, *_) = extra.findings(str(TEXTS[2]))
     assert str(TEXTS[2]).encode()[worst.start : worst.end] == b"buy cheap loans now"
 

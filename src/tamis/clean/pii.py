@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import pyarrow as pa
 from tamis.clean.edits import from_lists, text_buffers
 from tamis.clean.extra import Editor, ExtraEdits
 from tamis.clean.identifiers import KINDS, Span, find
+from tamis.workspace import hash_tree, package_version
 
 if TYPE_CHECKING:
     from tamis.recipe import Pii
@@ -47,15 +49,17 @@ def extra_edits(settings: Pii) -> ExtraEdits:
     """The masks that a recipe asks for. Raises NoNamesModel."""
     masks: dict[str, str] = {kind: settings.replace.get(kind, MASKS[kind]) for kind in settings.mask}
     params: dict[str, Any] = {"masks": masks}
+    paths: dict[str, str] = {}
     if settings.names is not None:
-        params["names"] = {"model": settings.names, "version": names_version(settings.names)}
+        params["names"] = names_version(settings.names)
         masks[NAME] = settings.replace.get("name", MASKS[NAME])
-    return ExtraEdits("pii", "tamis.clean.pii:editor", VERSION, params)
+        paths["names"] = settings.names
+    return ExtraEdits("pii", "tamis.clean.pii:editor", VERSION, params, paths)
 
 
 def editor(params: Mapping[str, Any], paths: Mapping[str, str]) -> Editor:
     """`make` of the masks."""
-    names = _name_finder(params["names"]["model"]) if "names" in params else None
+    names = _name_finder(paths["names"], params["names"]) if "names" in params else None
     return partial(mask_edits, masks=params["masks"], names=names)
 
 
@@ -94,9 +98,11 @@ NAMES_CHARACTERS = 100_000  # given to the model at a time
 
 
 def names_version(model: str) -> str:
-    """What tells one model from another. Raises NoNamesModel."""
+    """What tells one model from another: of a package its version, of a folder its content (a model that is trained
+    again keeps its version); and spaCy's own. Raises NoNamesModel."""
     meta = _names_model(model).meta
-    return f"{meta.get('lang')}_{meta.get('name')} {meta.get('version')}"
+    content = f" {hash_tree(Path(model))}" if Path(model).is_dir() else ""
+    return f"{meta.get('lang')}_{meta.get('name')} {meta.get('version')}{content}, spaCy {package_version('spacy')}"
 
 
 @lru_cache(maxsize=4)
@@ -116,7 +122,10 @@ def _names_model(model: str) -> Any:
     return found
 
 
-def _name_finder(model: str) -> Callable[[str], list[Span]]:
+@lru_cache(maxsize=4)
+def _name_finder(model: str, version: str) -> Callable[[str], list[Span]]:
+    if names_version(model) != version:
+        raise NoNamesModel(f"clean.pii.names: the model {model} has changed since the run began")
     return partial(find_names, _names_model(model))
 
 

@@ -88,6 +88,7 @@ def score(
     """
     from tamis.quality import scoring
     from tamis.quality.reading import Texts
+    from tamis.verdicts.display import printable
 
     with errors():
         found = scoring.score(model, Texts(tuple(texts), work, text_field, where))
@@ -95,7 +96,7 @@ def score(
             show(scoring.summary(found))
         else:
             for row in found:
-                typer.echo(f"{'' if row.score is None else format(row.score, '.4g')}\t{row.name}")
+                typer.echo(f"{'' if row.score is None else format(row.score, '.4g')}\t{printable(row.name)}")
 
 
 @app.command("show")

@@ -98,10 +98,10 @@ def save(model: Importance, path: Path | str) -> None:
 
 
 @lru_cache(maxsize=16)
-def load(path: str, digest: str = "") -> Importance:
-    """The model of a file, once per process. Raises NotAModel, also where the file is not the one of `digest`."""
+def load(path: str, known: str = "") -> Importance:
+    """The model of a file, once per process. Raises NotAModel, also where its `modelfile.identity` is not `known`."""
     found = read_model(path, FORMAT, (VERSION,))
-    if digest and found.header["digest"] != digest:
+    if known and found.identity != known:
         raise NotAModel(f"{path} has changed since the run began")
     return Importance(
         found.arrays["ratios"], found.arrays["target"], found.arrays["raw"], found.header["features"]["ngram"],

@@ -208,9 +208,9 @@ def of_file(found: ModelFile) -> Linear:
 
 
 @lru_cache(maxsize=16)
-def load(path: str, digest: str = "") -> Linear:
-    """The model of a file, once per process. Raises NotAModel, also where the file is not the one of `digest`."""
+def load(path: str, known: str = "") -> Linear:
+    """The model of a file, once per process. Raises NotAModel, also where its `modelfile.identity` is not `known`."""
     found = read_model(path, FORMAT, (VERSION,))
-    if digest and found.header["digest"] != digest:
+    if known and found.identity != known:
         raise NotAModel(f"{path} has changed since the run began")
     return of_file(found)

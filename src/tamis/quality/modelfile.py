@@ -30,10 +30,11 @@ class NotAModel(ValueError, WrongUse):
 
 @dataclass(frozen=True)
 class ModelFile:
-    """`header` as written; `arrays` map the file."""
+    """`header` as written; `arrays` map the file; `identity` as of `identity`."""
 
     header: dict[str, Any]
     arrays: dict[str, npt.NDArray[Any]]
+    identity: str
 
 
 def write_model(path: Path | str, format: str, version: int, about: Mapping[str, Any], arrays: Arrays) -> None:
@@ -77,6 +78,13 @@ def read_header(path: Path | str) -> dict[str, Any]:
     return {**header, "_begins": len(line)}
 
 
+def identity(path: Path | str) -> str:
+    """What tells a model from any other: a hash of its first line, which holds the digest of the arrays and all else
+    that decides a score (bias, calibration, n-grams)."""
+    with Path(path).open("rb") as file:
+        return hashlib.blake2b(file.readline(), digest_size=16).hexdigest()
+
+
 def read_model(path: Path | str, format: str, versions: tuple[int, ...]) -> ModelFile:
     """Maps a model of one format and verifies its digest. Raises NotAModel naming what is wrong."""
     path = Path(path)
@@ -95,4 +103,4 @@ def read_model(path: Path | str, format: str, versions: tuple[int, ...]) -> Mode
         size = int(np.prod(place["shape"], dtype=np.int64)) * kind.itemsize
         piece = mapped[place["offset"] : place["offset"] + size]
         arrays[place["name"]] = np.asarray(piece).view(kind).reshape(place["shape"])
-    return ModelFile(header, arrays)
+    return ModelFile(header, arrays, identity(path))

@@ -21,7 +21,9 @@ import pyarrow as pa
 from tamis import kernels
 from tamis.quality import arpa
 from tamis.quality.counting import Estimate
+from tamis.quality.modelfile import NotAModel
 from tamis.quality.reading import Texts
+from tamis.workspace import hash_file
 
 Floats = npt.NDArray[np.float64]
 BUCKETS = ("head", "middle", "tail")
@@ -60,7 +62,9 @@ def bucket(perplexities: Floats, terciles: tuple[float, float] | None) -> pa.Str
 
 @lru_cache(maxsize=4)
 def load(path: str, digest: str = "") -> Perplexity:
-    """The model of a file, once per process. `digest` (of the file) only tells versions of a path apart."""
+    """The model of a file, once per process. Raises NotAModel, also where the file has another `digest`."""
+    if digest and hash_file(Path(path)) != digest:
+        raise NotAModel(f"{path} has changed since the run began")
     return Perplexity(*arpa.read(path))
 
 

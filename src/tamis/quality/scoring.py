@@ -49,8 +49,9 @@ def score(path: Path, texts: Texts) -> Iterator[Row]:
         values = of(batch.column("text"))
         for value, text, url in zip(values, batch.column("text"), batch.column("url").to_pylist(), strict=True):
             data = text.as_buffer()
-            name = url or " ".join(data.slice(0, 4 * BEGINNING).to_pybytes().decode("utf-8", "ignore").split())
-            yield Row(None if np.isnan(value) else float(value), name[:BEGINNING] if not url else name, len(data))
+            begins = data.slice(0, min(len(data), 4 * BEGINNING)).to_pybytes().decode("utf-8", "ignore")
+            name = url or " ".join(begins.split())[:BEGINNING]
+            yield Row(None if np.isnan(value) else float(value), name, len(data))
 
 
 def summary(rows: Iterable[Row]) -> dict[str, Any]:

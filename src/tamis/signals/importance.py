@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from tamis.quality import dsir
-from tamis.quality.modelfile import NotAModel, read_header
+from tamis.quality.modelfile import NotAModel, identity, read_header
 from tamis.signals.batch import Batch
 from tamis.signals.extra import ExtraGroup
 from tamis.signals.group import SHARE, Column, Options, SignalGroup
@@ -34,7 +34,7 @@ def extra_groups(settings: Mapping[str, str], seed: int) -> list[ExtraGroup]:
         header = read_header(path)
         if header["format"] != dsir.FORMAT:
             raise NotAModel(f"{path} is a model of {header['format']}: importance.{column} needs one of {dsir.FORMAT}")
-        digests[column] = header["digest"]
+        digests[column] = identity(path)
     return [ExtraGroup(GROUP, "tamis.signals.importance:group", {"models": digests, "seed": seed}, dict(settings))]
 
 

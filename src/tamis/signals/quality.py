@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.quality import linear
-from tamis.quality.modelfile import NotAModel, read_header
+from tamis.quality.modelfile import NotAModel, identity, read_header
 from tamis.signals.batch import Batch
 from tamis.signals.extra import ExtraGroup, Finding
 from tamis.signals.group import SHARE, Column, Options, SignalGroup
@@ -34,7 +34,7 @@ def extra_groups(settings: Mapping[str, str], name: str = GROUP) -> list[ExtraGr
         header = read_header(path)
         if header["format"] != linear.FORMAT:
             raise NotAModel(f"{path} is a model of {header['format']}: {name}.{column} needs one of {linear.FORMAT}")
-        models[column] = header["digest"]
+        models[column] = identity(path)
     own = "tamis.signals.quality"
     params = {"group": name, "models": models}
     return [ExtraGroup(name, f"{own}:scored", params, dict(settings), f"{own}:explain")]

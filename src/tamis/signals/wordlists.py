@@ -18,10 +18,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tamis.errors import WrongUse
+from tamis.workspace import hash_file
+
 ANY = ""  # the language of a list for all
 
 
-class BadWordList(ValueError):
+class BadWordList(ValueError, WrongUse):
     """A word list cannot be used; the message says which and why."""
 
 
@@ -85,7 +88,9 @@ class WordList:
 
 @lru_cache(maxsize=256)
 def word_list(path: str, digest: str) -> WordList:
-    """The list of a file, made once per process; `digest` tells one state of the file from another."""
+    """The list of a file, made once per process. Raises BadWordList where the file has another `digest` by now."""
+    if hash_file(Path(path)) != digest:
+        raise BadWordList(f"{path} has changed since the run began")
     return WordList(Path(path))
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.documents import read_table
+from tamis.errors import WrongUse
 from tamis.verdicts.align import Alignment, align
 from tamis.verdicts.evidence import Evidence, evidence
 from tamis.verdicts.expression import Limit, Value, constant
@@ -415,10 +416,15 @@ def _findings(reader: Reader, texts: _Texts, found: Found, text: str | None) -> 
     for extra in reader.extras.values():
         if extra.explain is None or text is None:
             continue
-        state = extra.group.reads
-        read = texts.final(found, text) if state == "final" else texts.clean(found, text)
+        try:
+            state = extra.group.reads
+            read = texts.final(found, text) if state == "final" else texts.clean(found, text)
+            listed = extra.findings(read)[:MOST_FINDINGS]
+        except (OSError, WrongUse) as error:  # the verdict needs no model or list, only this view does
+            made.append(Evidence(extra.name, "clean", 0, 0, "", f"not shown: {error}"))
+            continue
         data = read.encode()
-        for one in extra.findings(read)[:MOST_FINDINGS]:
+        for one in listed:
             start = len(data[: one.start].decode("utf-8", "ignore"))
             shown = data[one.start : one.end].decode("utf-8", "ignore")
             made.append(Evidence(one.signal, state, start, start + len(shown), shown[:SHOWN], one.what))

@@ -28,6 +28,8 @@ def render(found: Receipt) -> str:
     lines += _rules(found)
     for one in found.evidence:
         lines += _pairs([("evidence", f"{one.signal}: {printable(one.note, 160)}")])
+        if one.start == one.end:
+            continue
         lines.append(
             f'          characters {one.start:,}-{one.end:,} of the {one.state} text: "{printable(one.text, WIDTH)}"'
         )
