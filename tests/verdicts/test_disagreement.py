@@ -11,6 +11,7 @@ import pytest
 from tamis.clean.edits import from_lists
 from tamis.documents import DOCUMENTS, EDITS
 from tamis.documents import write_table as write
+from tamis.verdicts import texts as rules_texts
 from tamis.verdicts.disagreement import Split, disagreement, render
 from tamis.verdicts.reader import Folder
 from tamis.verdicts.rules import RuleError, RuleSet, load_rules
@@ -88,6 +89,15 @@ def test_missing_signals_are_measured_on_a_sample(workspace: Folder) -> None:
     assert found.alone[1]["stop_words"] > 0
     assert "measured  dolma here" in render(found)
     assert sorted(path for path in workspace.path.rglob("*")) == before
+
+
+def test_line_filters_leave_languages_without_spaces_alone() -> None:
+    """As a run does: C4's filter would drop every line of a Chinese page, for it has no Latin mark and no space."""
+    chinese = "中国是世界上历史最悠久的国家之一，有着丰富多彩的文化，人民生活水平不断提高。\n" * 6
+    found = rules_texts.kept(
+        preset := load_rules(["fineweb@datatrove-0.10~"], {}), rules_texts.failed(preset, [chinese, "Home\nLogin"])
+    )
+    assert found["empty"].tolist() == [True, False]
 
 
 def test_signals_that_only_a_recipe_can_measure(workspace: Folder) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tamis.clean.lines import TrimName, trims
 from tamis.documents import BATCH_BYTES
@@ -36,12 +37,25 @@ def batches(texts: Iterable[str | None], urls: Iterable[str | None] | None = Non
 
 
 def signals_of(
-    records: pa.RecordBatch, groups: Sequence[SignalGroup], line_filters: Sequence[str] = ()
+    records: pa.RecordBatch,
+    groups: Sequence[SignalGroup],
+    line_filters: Sequence[str] = (),
+    *,
+    everywhere: bool = False,
 ) -> dict[str, pa.Table]:
-    """The columns of signal groups on documents (text, url; null text allowed), by group."""
+    """The columns of signal groups on documents (text, url; null text allowed), by group.
+
+    `everywhere`: the line filters are applied to languages without spaces too, which no run does.
+    """
     text = records.column("text").cast(pa.large_string()).fill_null("")
     names = cast("list[TrimName]", list(line_filters))
-    edits: dict[str, Any] = {name: edit for name, (edit, _) in trims(names, text).items()} if names else {}
+    edits: dict[str, Any] = {}
+    if names:
+        filtered = text
+        if not everywhere:  # as `clean.cleaning.trims_task`
+            spaced = pc.fill_null(measure(GROUPS["lang"], Batch(records, {}), {}, {}).column("spaced"), True)
+            filtered = pc.if_else(spaced, text, pa.scalar("", pa.large_string()))
+        edits = {name: edit for name, (edit, _) in trims(names, filtered).items()}
     wants = {
         state: frozenset(a for g in groups if g.reads == state for a in g.analyses)
         for state in ("extracted", "clean", "final")
@@ -51,13 +65,16 @@ def signals_of(
     return {group.name: pa.Table.from_batches([measure(group, batch, {}, failures)]) for group in groups}
 
 
-def failed(rules: RuleSet, texts: Iterable[str | None]) -> np.ndarray:
+def failed(rules: RuleSet, texts: Iterable[str | None], *, everywhere: bool = False) -> np.ndarray:
     """uint64 (N,): the mask of the rules that each text fails, as `verdicts.task.evaluate` gives it.
+    `everywhere` as in `signals_of`.
 
     Raises KeyError for a rule that reads a group which is not in the registry.
     """
     groups = groups_of(rules)
-    parts = [evaluate(rules, signals_of(records, groups, rules.trims)) for records in batches(texts)]
+    parts = [
+        evaluate(rules, signals_of(records, groups, rules.trims, everywhere=everywhere)) for records in batches(texts)
+    ]
     return np.concatenate([np.zeros(0, np.uint64), *parts])
 
 
