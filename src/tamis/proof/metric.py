@@ -1,0 +1,172 @@
+"""One measured number as people see it: what it is, its unit, which way is better, from how many cases, how sure.
+
+Intervals of means and of ratios of sums are percentiles of a bootstrap over whole cases (Efron and Tibshirani 1993,
+chapter 13), those of shares are Wilson's. They say how much the number would move with other cases of the same kind,
+not with another training seed: `comparison` does that.
+
+Memory: the values of the cases, kept so that two models can be compared case by case; resampling adds a block of
+`_BLOCK` numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tamis.errors import SaidNo
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+Direction = Literal["lower", "higher", "neither"]
+
+RESAMPLES = 2000
+_BLOCK = 1 << 22
+
+
+class NothingCounted(ValueError, SaidNo):
+    """There are no cases to measure on; the message says of what."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number with its `level` interval [low, high].
+
+    unit: of value, low and high. direction: which way is better. n: `of` (documents, items, tokens ...) measured.
+    per_item: (n,) the value of each case, or None where a case has none of its own. note: what a reader must know.
+    """
+
+    name: str
+    unit: str
+    direction: Direction
+    value: float
+    low: float
+    high: float
+    n: int
+    level: float = 0.95
+    of: str = "items"
+    note: str = ""
+    per_item: Floats | None = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Without the values of single cases; what is not a number is null."""
+        names = ("name", "unit", "direction", "value", "low", "high", "n", "level", "of", "note")
+        found = {name: getattr(self, name) for name in names}
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in found.items()}
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        better = "" if self.direction == "neither" else f", {self.direction} is better"
+        note = f"; {self.note}" if self.note else ""
+        return (
+            f"{self.name} {self.value:.4g}{unit} [{self.low:.4g}, {self.high:.4g}] "
+            f"({self.level:.0%} interval, {self.n:,} {self.of}{better}{note})"
+        )
+
+
+def mean(
+    name: str, values: npt.ArrayLike, *, unit: str, direction: Direction, of: str = "items", seed: int = 17, **more: Any
+) -> Metric:
+    """The mean of one value per case, with a bootstrap interval."""
+    found = np.asarray(values, np.float64)
+    return ratio(name, found, np.ones(len(found)), unit=unit, direction=direction, of=of, seed=seed, **more)
+
+
+def ratio(
+    name: str,
+    above: npt.ArrayLike,
+    below: npt.ArrayLike,
+    *,
+    unit: str,
+    direction: Direction,
+    of: str = "items",
+    level: float = 0.95,
+    seed: int = 17,
+    note: str = "",
+) -> Metric:
+    """sum(above) / sum(below) over cases, as bits of documents over their bytes. Raises NothingCounted."""
+    up, down = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    if not len(up) or not down.sum() > 0:
+        raise NothingCounted(f"{name}: there are no {of} to measure it on")
+    ups, downs = resampled_sums(np.stack([up, down]), seed=seed)
+    low, high = interval(ups / downs, level)
+    each = np.divide(up, down, out=np.full(len(up), np.nan), where=down > 0)
+    value = float(up.sum() / down.sum())
+    return Metric(name, unit, direction, value, low, high, len(up), level, of, _few(len(up), of, note), each)
+
+
+def share(
+    name: str, hits: npt.ArrayLike, *, direction: Direction, of: str = "items", level: float = 0.95, note: str = ""
+) -> Metric:
+    """The share of cases that are true, with Wilson's interval. Raises NothingCounted."""
+    found = np.asarray(hits, np.bool_)
+    if not len(found):
+        raise NothingCounted(f"{name}: there are no {of} to measure it on")
+    k, n = int(found.sum()), len(found)
+    low, high = wilson(k, n, level)
+    return Metric(name, "share", direction, k / n, low, high, n, level, of, note, found.astype(np.float64))
+
+
+def wilson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a share (Brown, Cai and DasGupta 2001).
+
+    >>> [round(x, 4) for x in wilson(8, 10)]
+    [0.4902, 0.9433]
+    """
+    from scipy.stats import norm
+
+    if not trials:
+        return 0.0, 1.0
+    z = float(norm.ppf((1 + level) / 2))
+    p = hits / trials
+    middle, half = p + z * z / (2 * trials), z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
+    below = 1 + z * z / trials
+    return max(0.0, (middle - half) / below), min(1.0, (middle + half) / below)
+
+
+def paired(
+    name: str, first: Metric, second: Metric, *, below: npt.ArrayLike | None = None, level: float = 0.95, seed: int = 17
+) -> Metric:
+    """second - first over the same cases, resampled together. below: what each case weighs (the bytes of documents
+    for bits per byte), 1 by default."""
+    if first.per_item is None or second.per_item is None or len(first.per_item) != len(second.per_item):
+        raise ValueError(f"{name}: both metrics must hold the values of the same cases to be compared case by case")
+    if (first.name, first.unit, first.direction) != (second.name, second.unit, second.direction):
+        raise ValueError(f"{name}: {first.name} ({first.unit}) and {second.name} ({second.unit}) are different things")
+    weight = np.ones(len(first.per_item)) if below is None else np.asarray(below, np.float64)
+    gap = np.where(weight > 0, (second.per_item - first.per_item) * weight, 0.0)
+    return ratio(
+        name, gap, weight, unit=first.unit, direction=first.direction, of=first.of, level=level, seed=seed,
+        note="paired by case; says nothing about other training seeds",
+    )  # fmt: skip
+
+
+def resampled_sums(columns: Floats, resamples: int = RESAMPLES, seed: int = 17) -> Floats:
+    """Sums of columns (K, n) over `resamples` samples of n cases with replacement: (K, resamples)."""
+    n = columns.shape[1]
+    rng = np.random.default_rng(seed)
+    found = np.empty((columns.shape[0], resamples))
+    step = max(1, _BLOCK // n)
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        cells = rng.integers(0, n, (rows, n)) + np.arange(rows)[:, None] * n
+        counts = np.bincount(cells.ravel(), minlength=rows * n).reshape(rows, n)
+        found[:, start : start + rows] = columns @ counts.T
+    return found
+
+
+def interval(draws: Floats, level: float = 0.95) -> tuple[float, float]:
+    """The middle `level` of the draws."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _few(n: int, of: str, note: str) -> str:
+    """A percentile bootstrap over few cases is too narrow: at 10 normal values 95% covers about 90%."""
+    warning = f"only {n} {of}: the interval is too narrow" if n < 20 else ""
+    return "; ".join(one for one in (note, warning) if one)
