@@ -3,6 +3,7 @@ moments; and a cluster of its own."""
 
 import hashlib
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import engine_tasks as tasks
 import ray_drivers
+from tamis import ray_engine
 from tamis.engine import Inline, Local, TaskFailed
 from tamis.running import make_engine
 from tamis.sources.machine import machine_crawl
@@ -200,3 +202,16 @@ def test_a_cluster_that_is_not_there_is_said_at_once(address):
     code = f"from tamis.running import make_engine\nmake_engine('ray', 1, {address!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert f"RayUnavailable: no Ray cluster at {address}" in done.stderr
+
+
+def test_a_task_without_a_board_for_its_progress(monkeypatch):
+    """`map` without `on_progress`, which no stage calls: what a task reports goes nowhere."""
+    monkeypatch.setattr(ray_engine, "PROGRESS_SECONDS", -1.0)
+    sealed = pickle.dumps((os.getcwd(), sys.path, pickle.dumps((tasks.double, 21))))
+    try:
+        ok, result = ray_engine._host(sealed, "double", 20.0, None)
+    finally:
+        ray_engine._child(20.0).close()
+        ray_engine._child.cache_clear()
+    assert ok
+    assert pickle.loads(result) == 42

@@ -259,7 +259,7 @@ def _host(sealed: bytes, name: str, hang_seconds: float, board: Any) -> tuple[bo
     def relay(amount: int) -> None:
         nonlocal waiting, told
         waiting += amount
-        if time.monotonic() - told > PROGRESS_SECONDS:
+        if board is not None and time.monotonic() - told > PROGRESS_SECONDS:
             board.add.remote(waiting)
             waiting, told = 0, time.monotonic()
 
