@@ -49,7 +49,10 @@ def starts(runs: Runs, grid: int = 16, keep: int = 31) -> Floats:
     exponents = np.geomspace(0.05, 1.5, grid)
     alpha, beta = (axis.ravel() for axis in np.meshgrid(exponents, exponents, indexing="ij"))
     n, d = runs.params / np.exp(np.log(runs.params).mean()), runs.tokens / np.exp(np.log(runs.tokens).mean())
-    columns = np.stack([n ** -alpha[:, None], d ** -beta[:, None], np.ones((len(alpha), len(n)))], axis=2) / runs.loss[:, None]
+    columns = (
+        np.stack([n ** -alpha[:, None], d ** -beta[:, None], np.ones((len(alpha), len(n)))], axis=2)
+        / runs.loss[:, None]
+    )
     size, error = _non_negative(columns, np.ones(len(n)))
     order = np.argsort(error, kind="stable")[:keep]
     size, alpha, beta = np.maximum(size[order], 1e-3 * runs.loss.min()), alpha[order], beta[order]
@@ -113,7 +116,9 @@ class Problem:
         if self.loss_function == "huber":
             return self._minimise(start, DELTA, weights, steps)
         found = self._minimise(start, DELTA, weights, steps)
-        if weights is None and len(start) > 1:  # the optimum of one loss is near that of the other: only the best goes on
+        if (
+            weights is None and len(start) > 1
+        ):  # the optimum of one loss is near that of the other: only the best goes on
             order = np.argsort(found.objective, kind="stable")[:4]
             found = logsumexp.Minima(*(getattr(found, name)[order] for name in ("theta", "objective", "gain", "steps")))
         for kink in LAD if weights is None else LAD[1:4:2]:
@@ -190,9 +195,7 @@ class Problem:
         begin[:, at] = np.clip(centre[at] + ways, lower[at], upper[at])
         fixed = np.zeros(begin.shape, dtype=bool)
         fixed[:, at] = True
-        found = logsumexp.minimise(
-            design, self.target, begin, delta=self.kink, fixed=fixed, lower=lower, upper=upper
-        )
+        found = logsumexp.minimise(design, self.target, begin, delta=self.kink, fixed=fixed, lower=lower, upper=upper)
         middle = len(PROFILED)
         rise = max(0.5 * CHI2 * square / slope, 1e-30)
         above = np.sqrt(np.maximum(found.objective - found.objective[middle], 0) / rise)

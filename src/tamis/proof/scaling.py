@@ -152,8 +152,16 @@ class LossFit:
         """The published form. An unreliable fit has no parameters, only its status."""
         body: dict[str, Any] = {"parameters": None, "objective": self.objective, "status": str(self.status)}
         body["why"] = self.why
-        body |= {"loss_function": self.loss_function, "delta": self.delta, "fitted": {k: list(v) for k, v in self.fitted.items()}}
-        body |= {"runs": None if self.runs is None else len(self.runs), "starts": self.starts, "starts_agree": self.agree}
+        body |= {
+            "loss_function": self.loss_function,
+            "delta": self.delta,
+            "fitted": {k: list(v) for k, v in self.fitted.items()},
+        }
+        body |= {
+            "runs": None if self.runs is None else len(self.runs),
+            "starts": self.starts,
+            "starts_agree": self.agree,
+        }
         body["flagged"] = [vars(flag) for flag in self.flags]
         if not self.reliable:
             return body
