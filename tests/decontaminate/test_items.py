@@ -67,3 +67,15 @@ def test_equal_items_are_one_with_both_names(table):
     assert ["rivers/1", "copies/9"] in names
     assert table.num_rows == 66
     assert max(table.column("variants").to_pylist()) == 8
+
+
+def test_a_file_that_breaks_off_is_named_with_the_place(tmp_path):
+    lines = [json.dumps({**RECORDS[0], "id": str(number)}) + "\n" for number in range(3)]
+    packed = tmp_path / "cut.jsonl.gz"
+    packed.write_bytes(gzip.compress("".join(lines).encode(), mtime=0)[:-12])
+    with pytest.raises(items.BadSet, match=r"cut\.jsonl\.gz cannot be read behind line"):
+        items.read_set(SETTINGS, [packed], {})
+    other = tmp_path / "latin.jsonl"
+    other.write_bytes(b'{"question": "caf\xe9"}\n')
+    with pytest.raises(items.BadSet, match="cannot be read behind line 0: it is not UTF-8"):
+        items.read_set(SETTINGS, [other], {})

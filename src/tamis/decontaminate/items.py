@@ -15,7 +15,8 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def _records(
         return
     opened = gzip.open if file.name.lower().endswith(".gz") else open
     with opened(file, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines):
+        for number, line in enumerate(_readable(name, file, lines)):
             if not line.strip():
                 continue
             try:
@@ -142,6 +143,17 @@ def _records(
             if not isinstance(record, dict):
                 raise BadSet(f"evaluation set {name}: {file}, line {number + 1}, is no JSON object")
             yield record
+
+
+def _readable(name: str, file: Path, lines: Iterable[str]) -> Iterator[str]:
+    number = 0
+    try:
+        for line in lines:
+            yield line
+            number += 1
+    except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+        said = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        raise BadSet(f"evaluation set {name}: {file} cannot be read behind line {number:,}: {said}") from None
 
 
 def answer_text(answer: Any) -> str | None:
