@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,3 +181,33 @@ def test_guessing_passwords_is_slowed_down(serve: Serve) -> None:
     said = client.post("/api/sign-in", json={"email": "ann@example.org", "password": PASSWORD})
     assert said.status_code == 429
     assert int(said.headers["retry-after"]) > 0
+
+
+def test_no_figure_tells_gold_from_work(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Totals that fall with work alone, or a name of an example, would."""
+    monkeypatch.setattr("tamis.web.pages.labelling.TOTALS_SECONDS", -1.0)
+    gold = tmp_path / "gold.jsonl"
+    lines = [{"key": f"secret-gold-{n}", "text": "Gold", "answer": "good"} for n in range(30)]
+    gold.write_text("\n".join(map(json.dumps, lines)))
+    server = serve(
+        "choice",
+        rows=[{"key": f"secret-work-{n}", "text": f"Work {n}"} for n in range(25)],
+        examples={"path": "rows.jsonl", "id": "key"},
+        gold={"path": str(gold), "share": 0.4},
+        overlap=1,
+    )
+    server.person("ann")
+    client, token = signed_in(server, "ann")
+    given = client.get("/api/next").json()
+    totals: dict[str, set[tuple[int, int]]] = {"Gold": set(), "Work": set()}
+    for n in range(9):
+        assert "secret" not in json.dumps(given)
+        assert set(given["show"]) == {"text"}
+        kind = given["show"]["text"][:4]
+        body = {"assignment": given["assignment"], "token": f"t{n}", "value": "good"}
+        given = client.post("/api/submit", json=body, headers=token).json()["next"]
+        said = client.get("/api/progress").json()
+        totals[kind].add((said["wanted"], said["closed"]))
+    assert server.store.progress().wanted < 25
+    assert all(wanted % 10 == closed % 10 == 0 for seen in totals.values() for wanted, closed in seen)
+    assert "secret" not in client.see("/label")

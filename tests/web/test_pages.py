@@ -380,3 +380,33 @@ def test_a_prefix_stands_before_every_address(serve: Serve) -> None:
     assert "Secure" in cookie
     assert "HttpOnly" in cookie
     assert COOKIE in cookie
+
+
+DISPUTED: dict[str, tuple[Any, Any, str]] = {
+    "choice": ("good", "bad", "likeliest bad"),
+    "multi": (["red"], ["red", "blue"], "likeliest red"),
+    "rating": (1, 5, "likeliest 1"),
+    "pairwise": ("first_model", "tie", "likeliest A"),
+    "preference": ([["answers_of.1"], ["answers_of.2", "answers_of.3"]], [["answers_of.2"], ["answers_of.1"],
+                   ["answers_of.3"]], "likeliest A &gt; B = C"),
+    "span": ([{"start": 0, "end": 3, "label": "name"}], [{"start": 0, "end": 3, "label": "place"}], "0–3 name"),
+    "rewrite": ("Some", "Other", "likeliest "),
+    "text": ("abc", "abcd", "likeliest abc"),
+    "rubric": ({"clear": "no", "score": 1}, {"clear": "yes", "score": 3}, "likeliest no"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DISPUTED)
+def test_a_dispute_of_every_kind_has_a_page_that_names_no_response(serve: Serve, kind: str) -> None:
+    server = serve(kind, count=1)
+    first, second, likeliest = DISPUTED[kind]
+    for name, value in (("ann", first), ("bob", second)):
+        rater = server.person(name)
+        server.store.submit(rater, server.store.next_for(rater).id, value, "t")
+    server.person("olga", "owner")
+    server.store.aggregate("majority")
+    page = server.client("olga").see("/adjudicate")
+    assert "posterior 0.50, below 0.8" in page
+    assert likeliest in page
+    assert "first_model" not in page
+    assert "answers_of.1" not in page

@@ -205,16 +205,16 @@ def _spans(question: Asked, value: Any, text: str) -> list[dict[str, Any]]:
 def _written(question: Asked, value: Any) -> str:
     if not isinstance(value, str):
         raise BadAnswer(f"write a text, not {_shown(value)}")
-    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    text: str = value.replace("\r\n", "\n").replace("\r", "\n")
     # PostgreSQL cannot hold NUL, and UTF-8 no lone surrogate.
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise BadAnswer("the text holds characters that cannot be stored: write it again")
-    if not value.strip():
+    if not text.strip():
         raise BadAnswer("the text is empty")
-    if len(value) > LONGEST:
-        raise BadAnswer(f"the text has {len(value):,} characters; {LONGEST:,} is the most")
-    _count(question, len(value), "character")
-    return value
+    if len(text) > LONGEST:
+        raise BadAnswer(f"the text has {len(text):,} characters; {LONGEST:,} is the most")
+    _count(question, len(text), "character")
+    return text
 
 
 def _count(question: Asked, number: int, noun: str) -> None:

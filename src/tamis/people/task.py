@@ -291,7 +291,7 @@ class LabelTask(_Asked):
     def shown(self, example: Mapping[str, Any]) -> dict[str, str]:
         """What stands above the question: field -> text. Without `show`, every field but the id and the responses."""
         reading = self.examples.text if self._reads else None
-        hidden = {self.examples.id, *self.responses, reading, "answer", "answers", "explanation"}
+        hidden = {"id", self.examples.id, *self.responses, reading, "answer", "answers", "explanation"}
         names = self.examples.show or tuple(name for name in example if name not in hidden)
         return {name: _text(example[name]) for name in names if example.get(name) is not None}
 

@@ -123,6 +123,16 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def test_gold_is_no_data_and_a_repeat_no_second_vote(tmp_path: Path) -> None:
+    rows = [pair("r1", "a"), pair("r1", "b", repeat=1), pair("r2", "tie"), pair("r1", "a", example="g", gold=True)]
+    done = exchange.write(rows, [], format="reward", path=tmp_path / "p.jsonl")
+    assert (done.rows, done.reasons) == (1, {"a gold question": 1})
+    (row,) = rows_of(tmp_path / "p.jsonl")
+    assert (row["votes_chosen"], row["votes_rejected"], row["votes_tied"], row["n"]) == (1, 0, 1, 2)
+    kept = exchange.read(tmp_path / "p.jsonl").annotations
+    assert [a for a in kept if a.repeat] == rows[1:2], "what is not counted is not lost"
+
+
 def test_preferences_are_pairs_with_their_support(tmp_path: Path) -> None:
     rows = [pair("r1", "a", seconds=4.0), pair("r2", "a", seconds=6.5), pair("r3", "tie", seconds=1.0)]
     rows += [pair("r1", "tie", example="e2"), pair("r2", "tie", example="e2")]

@@ -130,3 +130,12 @@ def test_a_model_is_a_rater_that_cannot_sign_in(store):
     assert store.record_model(judge.id, "e-1", "no") == "known"
     assert store.progress().wanted == 18, "models take no slots"
     assert len(store.matrix()) == 1
+
+
+def test_a_new_password_ends_the_links_that_were_made_before(database, make_task, clock):
+    with Store.open(database, make_task(), clock) as store:
+        rater = join(store, 1)
+        first, second = store.reset_token(rater), store.reset_token(rater)
+        store.reset_password(second, "correct horse battery")
+        with pytest.raises(StoreError, match="used already"):
+            store.reset_password(first, "another horse battery")

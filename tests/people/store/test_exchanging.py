@@ -76,6 +76,44 @@ def test_an_import_never_exceeds_the_overlap_and_names_what_does_not_fit(databas
         assert [answer.at for answer in store.answers()] == [1767323045.0] * 2
 
 
+def test_an_import_meets_a_lease_that_has_ended(database, make_task, clock):
+    with Store.open(database, make_task(examples=1, overlap=1), clock) as store:
+        rater = join(store, 1)
+        store.next_for(rater)
+        clock.pass_(1000)
+        row = exchange.Annotation(example="e-0", rater=store.rater(rater).pseudonym, value="yes")
+        found = store.bring_in([row])
+        assert (found.added, found.problems) == (1, ())
+        assert store.next_for(rater).reason == "finished"
+        check(store, 1)
+
+
+def test_an_address_never_gets_into_the_journal(database, make_task, clock):
+    with Store.open(database, make_task(examples=2, overlap=2), clock) as store:
+        rows = [exchange.Annotation(example=f"e-{n}", rater="Ada@example.org", value="yes") for n in range(2)]
+        assert store.bring_in(rows).added == 2
+        assert store.bring_in(rows).known == 2, "the same pseudonym each time"
+        assert len(store.raters()) == 1
+        assert "example.org" not in str(store.journal()) + str(store.raters())
+
+
+def test_a_descriptive_task_gives_soft_labels_and_no_disputes(database, make_task, clock, tmp_path):
+    task = make_task(examples=3, paradigm="descriptive")
+    with Store.open(database, task, clock) as store:
+        raters = [join(store, number) for number in range(3)]
+        for number, rater in enumerate(raters):
+            finish(store, [rater], clock, lambda one, number=number: "yes" if number else "no")
+        found = store.aggregated()
+        assert {one.method for one in found} == {"soft"}
+        assert all(one.soft == {"no": 1.5 / 4, "yes": 2.5 / 4} and one.label == "yes" for one in found)
+        assert store.adjudication() == []
+        store.aggregate("soft")
+        assert store.adjudication() == []
+        out = tmp_path / "soft.jsonl"
+        exchange.write(store.annotations(), found, format="classification", path=out)
+        assert '\\"yes\\":0.625' in out.read_text()
+
+
 def test_preferences_become_rows_of_a_reward_model(database, clock, tmp_path):
     task = tasks.load(EXAMPLES / "preference.yaml").model_copy(update={"qualification": None, "gold": None})
     with Store.open(database, task, clock) as store:

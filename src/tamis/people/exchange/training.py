@@ -30,7 +30,9 @@ def rows(
     used: list[Row] = []
     unused: list[Row] = []
     for (example, question), (group, said) in grouped(annotations, aggregated):
-        made = MAKERS[format_](group, said, prompt) if group else "no annotations"
+        # Hidden questions are no data, and a second answer of one rater is no second vote. A second text is a text.
+        counted = [a for a in group if not a.gold and (format_ == "sft" or not a.repeat)]
+        made = MAKERS[format_](counted, said, prompt) if counted else _why_not(group)
         if not made:
             made = "nothing was compared"
         if isinstance(made, str):
@@ -215,6 +217,12 @@ def _most(group: Iterable[Annotation]) -> Any:
     counted = Counter(dump(a.value) for a in group if not a.skipped)
     best = [text for text, number in counted.items() if number == max(counted.values())]
     return next(a.value for a in group if not a.skipped and dump(a.value) == best[0]) if len(best) == 1 else None
+
+
+def _why_not(group: Sequence[Annotation]) -> str:
+    if not group:
+        return "no annotations"
+    return "a gold question" if all(a.gold for a in group) else "only repeats"
 
 
 def _why_none(group: Iterable[Annotation]) -> str:

@@ -102,7 +102,7 @@ def judge(
 
     name: of the rater, `model:NAME` in the file.
     """
-    from tamis.people.store.loading import guideline_hash
+    from tamis.people.store.journal import guideline_hash
 
     rater = f"model:{name}"
     stored = {(row.example, row.prompt_hash): row for row in (read(out, mend=True) if out.exists() else ())}

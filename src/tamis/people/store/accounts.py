@@ -231,6 +231,8 @@ class Accounts(Base):
         if email is None:
             raise StoreError("unknown", "this account was erased")
         c.run("DELETE FROM tries WHERE name = :name", name=next(iter(_try_names(email, ""))))
+        # Links that were made before are worth nothing now, used or not.
+        c.run("UPDATE resets SET used = :now WHERE rater = :rater AND used IS NULL", now=c.now, rater=rater)
         self._bump(c, rater)
         journal.append(c, "password", {"rater": self._pseudonym(c, rater)})
         found = _rater(c.one(_RATER + "WHERE r.id = :rater", rater=rater))

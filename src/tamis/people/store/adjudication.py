@@ -62,20 +62,24 @@ class Adjudication(Queue):
 
     def adjudication(self, least: float = 0.8, limit: int = 100) -> list[Dispute]:
         """Examples that need a decision, the least certain first: their posterior is below `least`, or (before any
-        aggregation) their raters disagree, or two raters passed them on. Those with a final label are left out."""
+        aggregation) their raters disagree, or two raters passed them on. Those with a final label are left out. Under
+        the descriptive paradigm people may differ: only what was passed on is here."""
+        judged = self.task.paradigm == "prescriptive"
         with self.database.reading() as c:
             rows = c.all(
                 "SELECT e.id, e.name, e.skips, p.posterior, p.label FROM examples e LEFT JOIN posteriors p "
                 "ON p.example = e.id WHERE e.kind = 'work' "
                 "AND NOT EXISTS (SELECT 1 FROM finals f WHERE f.example = e.id) "
-                "AND (e.skips >= :skips OR p.posterior < :least OR (p.posterior IS NULL AND e.done >= e.need AND "
-                "(SELECT count(DISTINCT l.value) FROM labels l WHERE l.example = e.id AND l.state = 'live' "
-                "AND l.kind = 'work') > 1)) ORDER BY coalesce(p.posterior, 0), e.position LIMIT :limit",
+                "AND (e.skips >= :skips OR :judged = 1 AND (p.posterior < :least OR p.posterior IS NULL "
+                "AND e.done >= e.need AND (SELECT count(DISTINCT l.value) FROM labels l WHERE l.example = e.id "
+                "AND l.state = 'live' AND l.kind = 'work') > 1)) "
+                "ORDER BY coalesce(p.posterior, 0), e.position LIMIT :limit",
                 skips=SKIPS,
                 least=least,
                 limit=limit,
+                judged=int(judged),
             )
-            return [self._dispute(c, row, least) for row in rows]
+            return [self._dispute(c, row, least if judged else 0.0) for row in rows]
 
     def dispute(self, example: str) -> Dispute:
         """What an adjudicator sees of one example, whether it needs a decision or not."""

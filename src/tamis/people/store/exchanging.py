@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -106,7 +107,10 @@ class Exchanging(Reading):
 
     def aggregated(self, method: str | None = "auto") -> list[Aggregated]:
         """Final labels, and for the rest what aggregation finds; `method` None: final labels only. Kinds that cannot
-        be aggregated as labels (spans, orders, written answers) have final labels only."""
+        be aggregated as labels (spans, orders, written answers) have final labels only. Under the descriptive paradigm
+        `auto` is `soft`, with which every label carries the smoothed distribution of opinions."""
+        if self.task.paradigm == "descriptive" and method == "auto":
+            method = "soft"
         found: list[Aggregated] = []
         decided = set()
         for final in self.finals():
@@ -133,11 +137,16 @@ class Exchanging(Reading):
             from tamis.people.aggregation import aggregate
 
             result = aggregate(labels, method)
+            shares = {}
+            if method == "soft":
+                rows = zip(labels.examples, result.posterior.tolist(), strict=True)
+                shares = {example: dict(zip(labels.classes, row, strict=True)) for example, row in rows}
             for row in result.to_json()["labels"]:
                 if row["example"] not in decided:
                     label = int(row["label"]) if kind == "rating" else row["label"]
                     figures = {"posterior": row["posterior"], "n": row["n"], "method": result.method}
-                    found.append(Aggregated(example=row["example"], label=label, question=name, **figures))
+                    soft = shares.get(row["example"])
+                    found.append(Aggregated(example=row["example"], label=label, question=name, soft=soft, **figures))
         return found
 
     # --- taking in ----------------------------------------------------------------------------------------------
@@ -161,7 +170,7 @@ class Exchanging(Reading):
 
     @write
     def _bring_in(self, c: Transaction, group: list[Annotation]) -> str:
-        first = group[0]
+        first = replace(group[0], rater=self._no_address(group[0].rater))
         kind = "gold" if first.gold else "repeat" if first.repeat else "model" if first.role == "model" else "work"
         example = c.one(
             "SELECT id, name, need, taken, done, open FROM examples WHERE kind = :kind AND name = :name",
@@ -197,7 +206,11 @@ class Exchanging(Reading):
         state = "skipped" if first.skipped else "done"
         number = c.value(
             "INSERT INTO assignments (rater, example, kind, state, opened, until, shown, guideline, reason) VALUES "
-            "(:rater, :example, :kind, :state, :at, :at, :shown, :guideline, :reason) RETURNING id",
+            "(:rater, :example, :kind, :state, :at, :at, :shown, :guideline, :reason) "
+            "ON CONFLICT (rater, example, kind, attempt) WHERE state NOT IN ('outdated', 'void') DO UPDATE SET "
+            "state = excluded.state, opened = excluded.opened, until = excluded.until, shown = excluded.shown, "
+            "guideline = excluded.guideline, reason = excluded.reason, rank = 0 "
+            "WHERE assignments.state = 'expired' RETURNING id",
             rater=rater.id,
             example=example.id,
             kind=kind,
@@ -238,6 +251,13 @@ class Exchanging(Reading):
         if kind == "work" and claimed == "live":
             self._filled(c, row)
         return "surplus" if claimed == "surplus" else "added"
+
+    def _no_address(self, name: str) -> str:
+        """A rater's name as it may stand in the journal: a pseudonym, always the same one, for an e-mail address."""
+        if "@" not in name:
+            return name
+        digest = hashlib.blake2b(name.strip().lower().encode("utf-8", "replace"), digest_size=8, key=self.secret)
+        return f"r-{digest.hexdigest()}"
 
     def record_model(self, rater: int, example: str, value: Any, seconds: float | None = None) -> str:
         """A model's answer to an example: beside the people's slots, never in them. `rater` is one of `add_model`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from fastapi.responses import PlainTextResponse, Response
 from tamis.corpus.inert import visible
 from tamis.people.answers import BadAnswer
 from tamis.people.store import Assignment, Dispute
+from tamis.people.task import LabelTask
 from tamis.web.desk import describe
 from tamis.web.guideline import guideline_html
 from tamis.web.site import Refused, Site, Visitor
@@ -59,7 +61,11 @@ def router(site: Site) -> APIRouter:
             dispute=dispute,
             desk=desk,
             answers=answers,
-            label=describe(site.task, dispute.label, t, letters) if dispute and dispute.label is not None else None,
+            label=describe(site.task, _value(site.task, dispute.label), t, letters)
+            if dispute and dispute.label is not None
+            else None,
+            # Without the label's name: it may tell which response came from where.
+            why_here=dispute.why.replace(f" of {dispute.label}", "", 1) if dispute else "",
             waiting=disputes,
             more=len(disputes) == LIMIT,
             finals=len(await store.finals()),
@@ -101,3 +107,13 @@ def router(site: Site) -> APIRouter:
         return PlainTextResponse(await asyncio.to_thread(visible, whole))
 
     return routes
+
+
+def _value(task: LabelTask, label: str) -> Any:
+    """An aggregated label, a text, as the answer that it stands for."""
+    if task.kind in ("choice", "pairwise", "text", "rubric"):
+        return label
+    try:
+        return json.loads(label)
+    except ValueError:
+        return label

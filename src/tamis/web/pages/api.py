@@ -138,8 +138,8 @@ class State(BaseModel):
     earned: float
     currency: str | None
     examples: int
-    closed: int
-    wanted: int = Field(description="Labels still to come from everybody together")
+    closed: int = Field(description="Examples that are done, down to the last ten")
+    wanted: int = Field(description="Labels still to come from everybody together, up to the next ten")
 
 
 class Asked(BaseModel):
@@ -303,11 +303,12 @@ def router(site: Site) -> APIRouter:
         """What the rater has done, and what is left for everybody."""
         visitor = await site.visitor(request)
         own, everybody = await store.mine(visitor.me.id), await totals.progress()
+        closed, wanted = await totals.closed(), await totals.left()
         return _json(
             {
                 "done": own.done, "skipped": own.skipped, "phase": own.phase, "can_undo": own.can_undo,
                 "median_seconds": own.median_seconds, "earned": own.earned, "currency": own.currency,
-                "examples": everybody.examples, "closed": everybody.closed, "wanted": everybody.wanted,
+                "examples": everybody.examples, "closed": closed, "wanted": wanted,
             }
         )  # fmt: skip
 

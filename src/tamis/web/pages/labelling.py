@@ -23,6 +23,7 @@ from tamis.web.site import Refused, Site, Visitor
 SKIP_REASONS = ("unclear", "language", "broken", "harmful", "personal", "other")
 # How long the project's totals, which only draw a progress bar, may be old.
 TOTALS_SECONDS = 5.0
+STEP = 10  # what raters see of those totals
 
 
 def router(site: Site) -> APIRouter:
@@ -57,7 +58,7 @@ def router(site: Site) -> APIRouter:
             values |= _end(t, given.reason, "/label" if given.reason == "wait" else "/me")
             if given.reason == "wait":
                 values["retry"] = max(5, round(given.retry or 30))
-        values |= _progress(t, given, own, await totals.progress())
+        values |= _progress(t, given, own, (await totals.progress()).examples, await totals.left())
         template = "work.html"
         if not request.headers.get("x-fragment"):
             template = "label.html"
@@ -243,6 +244,15 @@ class Totals:
             return found
         return self._guidelines[digest]
 
+    async def left(self) -> int:
+        """About how many labels are still to come, counted up to the next ten: the exact number falls with every answer
+        that is work and stays with hidden gold, so a rater could tell them apart."""
+        return -(-(await self.progress()).wanted // STEP) * STEP
+
+    async def closed(self) -> int:
+        """About how many examples are done, counted down for the same reason."""
+        return (await self.progress()).closed // STEP * STEP
+
     async def progress(self) -> Progress:
         now = time.monotonic()
         if self._progress is None or now - self._progress[0] > TOTALS_SECONDS:
@@ -310,7 +320,7 @@ def _end(t: Words, reason: str, link: str) -> dict[str, Any]:
     }
 
 
-def _progress(t: Words, given: Assignment | Done, own: Any, all_: Progress) -> dict[str, Any]:
+def _progress(t: Words, given: Assignment | Done, own: Any, examples: int, wanted: int) -> dict[str, Any]:
     """What stands in the line above the example."""
     if isinstance(given, Assignment) and given.of:
         return {
@@ -320,7 +330,7 @@ def _progress(t: Words, given: Assignment | Done, own: Any, all_: Progress) -> d
             "time_left": "",
         }
     # No rater knows what others will do; examples that are still open are the most that can come.
-    left = min(all_.wanted, max(0, all_.examples - own.done)) if isinstance(given, Assignment) else 0
+    left = min(wanted, max(0, examples - own.done)) if isinstance(given, Assignment) else 0
     time_left = ""
     if left and own.median_seconds and own.done >= 3:
         time_left = t("progress.left", n=left, time=t.minutes(left * own.median_seconds))
