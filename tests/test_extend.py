@@ -127,6 +127,7 @@ def test_a_signal_that_raises_on_a_row_is_null_there(tmp_path):
     done = tamis("run", recipe, "--work", tmp_path / "work", "-j", 1, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept"] == 9  # what was not measured is not dropped
+    assert "9 documents   not measured: own 1" in done.stderr
     (manifest,) = (tmp_path / "work/_done/signals").rglob("own@*/*.json")
     assert json.loads(manifest.read_text())["summary"]["failed"] == {"own": {"ZeroDivisionError": 1}}
 

@@ -205,9 +205,13 @@ def describe(stage: str, manifests: Sequence[Manifest]) -> str:
         return f"{total('tokens'):,} tokens"
     if last == "elect":
         return f"{sum(summary['reasons'].get('duplicate', 0) for summary in summaries):,} duplicates"
-    if total("out"):
-        return f"{total('out'):,} documents"
-    return ""
+    if not total("out"):
+        return ""
+    failed: dict[str, int] = {}  # of signal groups that raised: null there, and no rule says so
+    for summary in summaries:
+        for group, kinds in summary.get("failed", {}).items():
+            failed[group] = failed.get(group, 0) + sum(kinds.values())
+    return f"{total('out'):,} documents" + (f"   not measured: {counts(failed, 3)}" if failed else "")
 
 
 def write_report(corpus: Corpus) -> tuple[Path, Path]:
