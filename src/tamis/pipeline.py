@@ -380,8 +380,9 @@ class Pipeline:
     def _withdraw(self) -> None:
         """Drops verdicts that other rules made: if this run ends early, nobody reads them as the verdicts of these."""
         now, before = self._known(), self.work.index()["corpora"].get(self.recipe.name, {})
-        if any(_canonical(now[name]) != _canonical(before.get(name)) for name in ("rules", "strength", "sources")) or (
-            _folders(now) != _folders(before)
+        parts = ("rules", "strength", "sources")
+        if any(_canonical(now[part]) != _canonical(before.get(part)) for part in parts) or (
+            _folders(now, self.rules) != _folders(before, self.rules)
         ):
             for part in ("verdicts", "elect", "rules"):
                 self.work.forget(f"{self.home}/{part}", ())
@@ -484,9 +485,9 @@ def _types(extra: ExtraGroup) -> dict[str, list[str]]:
     return {column.name: [str(column.type), column.unit, column.description] for column in extra.group.columns}
 
 
-def _folders(known: Mapping[str, Any]) -> list[str]:
-    """Where the recipe's own signals lie: a folder is named after all that decides them."""
-    return sorted(extra["folder"] for extra in known.get("extras", ()))
+def _folders(known: Mapping[str, Any], rules: RuleSet) -> list[str]:
+    """Where the recipe's own signals that rules read lie: a folder is named after all that decides them."""
+    return [extra["folder"] for extra in known.get("extras", ()) if extra["group"]["name"] in rules.groups]
 
 
 def _canonical(body: Any) -> str:
