@@ -124,3 +124,77 @@ def test_the_reference_set_end_to_end(run, data_dir):
     assert body["log_likelihood"] == pytest.approx(-3923.87, abs=0.01)
     assert body["accuracy"]["value"] == pytest.approx(0.92625, abs=1e-5)
     assert body["accuracy"]["majority"]["value"] == pytest.approx(0.896875, abs=1e-5)
+
+
+PAIRS = "left,right,annotator,choice\n" + "\n".join(
+    [f"{a},{b},{who},{said}" for who in (1, 2, 3) for a, b, said in
+     (("x", "y", "first"), ("y", "z", "y"), ("z", "x", "second"), ("x", "y", "tie"), ("z", "y", "z"), ("x", "z", "z"))]
+)  # fmt: skip
+
+
+def test_pairs_become_strengths(run, tmp_path):
+    (tmp_path / "p.csv").write_text(PAIRS + "\nx,y,1,\n")
+    body = json.loads(run("@p.csv", "-m", "bradley-terry", "--position", "all", "--json").stdout)
+    assert [row["name"] for row in body["strengths"]] == ["x", "z", "y"]
+    assert body["method"] == "bradley-terry"
+    assert body["position"]["all"]["value"] > 0
+    assert body["strengths"][0]["n"] == 12, "a row without a label is none"
+    text = run("@p.csv", "-m", "bradley-terry", "--position", "all", "--out", "@s.csv").stdout
+    assert "first place" in text
+    assert "95 % interval" in text
+    assert (tmp_path / "s.csv").read_text().splitlines()[1].startswith('"x",')
+    davidson = json.loads(run("@p.csv", "-m", "bradley-terry", "--ties", "davidson", "--json").stdout)
+    assert davidson["tie"] is not None
+    (tmp_path / "p.csv").write_text(PAIRS + "\nx,y,1,w\n")
+    assert "neither of the two" in run("@p.csv", "-m", "bradley-terry", code=2).stderr
+    assert "two raters" not in run("@l.csv", "-m", "bradley-terry", code=2).stderr
+
+
+def test_an_export_of_orders_is_compared_as_it_was_shown(run, tmp_path):
+    from tamis.people import exchange
+
+    rows = [
+        exchange.Annotation(example="1", rater="ann", value=[["c"], ["a", "b"]], kind="preference",
+                            options=("a", "b", "c"), shown=("b", "a", "c")),
+        exchange.Annotation(example="1", rater="ann", value=[["a"], ["b"], ["c"]], kind="preference", repeat=1,
+                            options=("a", "b", "c"), shown=("c", "a", "b")),
+        exchange.Annotation(example="2", rater="bob", value="tie", kind="pairwise", question="two", options=("a", "b"),
+                            shown=("b", "a")),
+        exchange.Annotation(example="3", rater="bob", value="b", kind="pairwise", question="two", options=("a", "b"),
+                            shown=("a", "b")),
+    ]  # fmt: skip
+    exchange.write(rows, [], format="annotations", path=tmp_path / "e.jsonl")
+    assert "--question: label, two" in run("@e.jsonl", "-m", "bradley-terry", code=2).stderr
+    body = json.loads(run("@e.jsonl", "-m", "bradley-terry", "--question", "label", "--json").stdout)
+    assert {row["name"]: row["n"] for row in body["strengths"]} == {"a": 2, "b": 2, "c": 2}
+    assert body["strengths"][0]["name"] == "c"
+    body = json.loads(run("@e.jsonl", "-m", "bradley-terry", "--question", "two", "--json").stdout)
+    assert [row["name"] for row in body["strengths"]] == ["b", "a"]
+
+
+def test_answers_to_several_questions_are_not_mixed(run, tmp_path):
+    lines = ["example,rater,label,question"]
+    lines += [f"{e},{r},{label},{q}" for e in "ab" for r in "123" for q, label in (("one", "x"), ("two", "5"))]
+    (tmp_path / "q.csv").write_text("\n".join(lines))
+    assert "--question: one, two" in run("@q.csv", code=2).stderr
+    assert "has no question 'three'" in run("@q.csv", "--question", "three", code=2).stderr
+    body = json.loads(run("@q.csv", "-m", "majority", "--question", "two", "--json").stdout)
+    assert [row["label"] for row in body["labels"]] == ["5", "5"]
+    assert json.loads(run("@q.csv", "-m", "median", "--question", "two", "--json").stdout)["labels"][0]["label"] == 5
+    assert "no column `question`" in run("@l.csv", "--question", "one", code=2).stderr
+
+
+def test_slips_are_taken_out_where_repeats_show_them(run, tmp_path):
+    assert "labelled an example twice" in run("@l.csv", "-m", "soft", "--deconvolve", code=1).stderr
+    rows = [f"{e},{r},{'x' if (e + r) % 5 else 'y'}" for e in range(20) for r in range(4)]
+    rows += [f"{e},0,{'x' if e % 10 else 'y'}" for e in range(20)]  # rater 0 again, differing twice
+    (tmp_path / "r.csv").write_text("\n".join(["example,rater,label", *rows]))
+    plain, clean = (
+        json.loads(run("@r.csv", "-m", "soft", *more, "--json").stdout) for more in ((), ("--deconvolve",))
+    )
+    assert clean["flip_rate"]["differing"] == 2 / 20
+    assert 0 < clean["flip_rate"]["value"] < 0.1
+    assert "flip_rate" not in plain
+    assert all(a["posterior"] < b["posterior"] for a, b in zip(plain["labels"], clean["labels"], strict=True))
+    assert "belongs to --method soft" in run("@r.csv", "-m", "auto", "--deconvolve", code=2).stderr
+    assert "bradley-terry" in run("@r.csv", "--ties", "half", code=2).stderr

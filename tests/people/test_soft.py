@@ -111,3 +111,17 @@ def test_a_lenient_rater_has_a_bias():
     rows = [(i, r, i % 5 + (2 if r == "kind" else 0)) for i in range(20) for r in ("a", "b", "kind")]
     bias = {row["rater"]: row["bias"] for row in ratings(Labels.of(*zip(*rows, strict=True))).raters()}
     assert bias == {"a": -1, "b": -1, "kind": 2}
+
+
+def test_an_interval_from_which_nothing_was_cut_is_students():
+    from scipy.stats import t
+
+    values = [1, 2, 2, 4, 5]
+    found = ratings(Labels.of("aaaaa", "12345", values), "trimmed-mean", trim=0.1)
+    low, high = t.interval(0.95, 4, np.mean(values), np.std(values, ddof=1) / 5**0.5)
+    assert (found.low[0], found.high[0]) == pytest.approx((low, high))
+
+
+def test_a_share_cuts_as_many_as_it_says():
+    uneven = [100] * 29 + [0] * 71
+    assert ratings(Labels.of(["a"] * 100, range(100), uneven), "trimmed-mean", trim=0.29).value[0] == 0

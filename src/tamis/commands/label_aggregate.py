@@ -14,11 +14,13 @@ from tamis.errors import WrongUse
 if TYPE_CHECKING:
     from tamis.people.aggregation import Accuracy, Aggregated
     from tamis.people.labels import Labels
+    from tamis.people.preference import Strengths
     from tamis.people.soft import Ratings
 
 _ROWS = 12  # of raters and of examples on a terminal
 _COLUMNS = 200  # of posteriors in a file; with more classes, the best one only
 _RATINGS = ("median", "trimmed-mean")
+_COMPARED = ("bradley-terry",)
 
 
 class BadOption(ValueError, WrongUse):
@@ -44,6 +46,14 @@ def aggregate(
                                                                       "class.")] = None,
     smoothing: Annotated[float | None, typer.Option("--smoothing", help="`soft`: added to each class; 0.5.")] = None,
     trim: Annotated[float | None, typer.Option("--trim", help="`trimmed-mean`: share cut at either end; 0.1.")] = None,
+    deconvolve: Annotated[bool, typer.Option("--deconvolve", help="`soft`: take out the slips that raters' second "
+                                                                  "answers to the same example show.")] = False,
+    ties: Annotated[str | None, typer.Option("--ties", help="`bradley-terry`: `half` a win each, or "
+                                                            "`davidson`.")] = None,
+    position: Annotated[str | None, typer.Option("--position", help="`bradley-terry`: what the first place is worth: "
+                                                                    "`none`, one for `all`, or by `rater`.")] = None,
+    question: Annotated[str | None, typer.Option("--question", help="Of a file with answers to several "
+                                                                    "questions.")] = None,
     json_: Json = False,
 ) -> None:  # fmt: skip
     """Makes one label an example out of many raters' labels, with its posterior, and tells how good the raters are.
@@ -61,6 +71,8 @@ def aggregate(
     - `crowdlab`: people beside a model's probabilities (`--model`)
     - `soft`: the smoothed distribution of opinions, where people may differ
     - `median`, `trimmed-mean`: of ratings
+    - `bradley-terry`: strengths of what was compared, from columns first, second, rater, label (first, second, tie or
+      a name), or from an export of a pairwise, preference or ranking task
 
     The order of rows and the names of raters and classes change nothing.
 
@@ -68,18 +80,30 @@ def aggregate(
     """
     with errors():
         from tamis.people.aggregation.predictions import read_predictions
-        from tamis.people.labels import Labels, read_truth
+        from tamis.people.labels import read_question, read_truth
 
         options = _options(method, strength=strength, smoothing=smoothing, trim=trim)
+        given = {"--truth": truth, "--controls": controls, "--keep": keep, "--model": model}
+        others = [name for name, value in given.items() if value is not None]
+        if deconvolve and method != "soft":
+            raise BadOption(f"--deconvolve belongs to --method soft, not to {method}")
         if keep is not None and not 0 < keep <= 1:
             raise BadOption(f"--keep {keep:g}: a share above 0 and at most 1")
         if out is not None and out.suffix.lower() not in (".parquet", ".csv", ".jsonl"):
             raise BadOption(f"--out {out}: name it .parquet, .csv or .jsonl")
-        labels = Labels.read(file)
+        if method == "bradley-terry":
+            if others:
+                raise BadOption(f"{', '.join(others)} does not go with comparisons (--method {method})")
+            found = _strengths(file, question, ties or "half", position or "none")
+            _write(_strengths_table(found), out)
+            show({"method": method} | found.to_json()) if json_ else typer.echo("\n".join(_explain_strengths(found)))
+            return
+        if ties is not None or position is not None:
+            raise BadOption(f"--ties and --position belong to --method bradley-terry, not to {method}")
+        labels = read_question(file, question)
         if method in _RATINGS:
-            if refused := [name for name, value in (("--truth", truth), ("--controls", controls), ("--keep", keep),
-                                                    ("--model", model)) if value is not None]:  # fmt: skip
-                raise BadOption(f"{', '.join(refused)} does not go with ratings (--method {method})")
+            if others:
+                raise BadOption(f"{', '.join(others)} does not go with ratings (--method {method})")
             rated = _ratings(labels, method, options)
             _write(rated.table(), out)
             show(rated.to_json()) if json_ else typer.echo("\n".join(_explain_ratings(rated)))
@@ -93,6 +117,8 @@ def aggregate(
             else:
                 labels = labels.and_rater("model", predictions.as_names())
         result = _aggregate(labels, method, read_truth(controls) if controls else None, options)
+        if deconvolve:
+            result = _deconvolved(result)
         plain = _aggregate(labels, "majority", None, {}) if truth else None
         if keep is not None:
             result = result.keep(keep)
@@ -129,8 +155,41 @@ def _aggregate(labels: Labels, method: str, controls: dict[str, str] | None, opt
     from tamis.people.aggregation import METHODS, aggregate
 
     if method not in METHODS:
-        raise BadOption(f"there is no method {method}: {', '.join([*METHODS, *_RATINGS])}")
+        raise BadOption(f"there is no method {method}: {', '.join([*METHODS, *_RATINGS, *_COMPARED])}")
     return aggregate(labels, method, controls=controls, **options)
+
+
+def _deconvolved(result: Aggregated) -> Aggregated:
+    """Opinions without slips; the flip rate stands in the notes."""
+    from dataclasses import asdict
+
+    from tamis.people.soft import deconvolve, flip_rate
+
+    flip = flip_rate(result.labels)
+    why = f"{result.why}; without slips, of which there are {flip.value:.3f} [{flip.low:.3f}, {flip.high:.3f}] a label"
+    return replace(
+        result,
+        posterior=deconvolve(result.posterior, flip.value),
+        why=why,
+        notes={**result.notes, "flip_rate": asdict(flip)},
+    )
+
+
+def _strengths(file: Path, question: str | None, ties: str, position: str) -> Strengths:
+    from tamis.people.comparing import read_comparisons
+    from tamis.people.preference import bradley_terry
+
+    if ties not in ("half", "davidson"):
+        raise BadOption(f"--ties {ties}: half or davidson")
+    if position not in ("none", "all", "rater"):
+        raise BadOption(f"--position {position}: none, all or rater")
+    return bradley_terry(read_comparisons(file, question), ties=ties, position=position)  # type: ignore[arg-type]
+
+
+def _strengths_table(found: Strengths) -> Any:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(found.to_json()["strengths"])
 
 
 def _ratings(labels: Labels, method: str, options: dict[str, Any]) -> Ratings:
@@ -235,6 +294,24 @@ def _explain_ratings(rated: Ratings) -> list[str]:
             f"{one['bias']:+7.3f}   [{one['bias_low']:+.2f}, {one['bias_high']:+.2f}]   {one['spread']:.3f}"
         )  # fmt: skip
         lines.append(f"{_cut(one['rater'], 12)} {one['n']:5} {figures}")
+    return lines
+
+
+def _explain_strengths(found: Strengths) -> list[str]:
+    body = found.to_json()
+    lines = [
+        f"method     bradley-terry: {found.standing.value} ({found.why})",
+        f"           log-likelihood {found.log_likelihood:,.3f} nats",
+        "",
+        "compared     strength   95 % interval      n",
+    ]
+    for row in body["strengths"]:
+        interval = "none" if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+        group = f"   group {row['component'] + 1}" if found.components > 1 else ""
+        lines.append(f"{_cut(row['name'], 12)} {row['strength']:+8.3f}   {interval:16} {row['n']:4}{group}")
+    for name, row in body["position"].items():
+        interval = "none" if row["low"] is None else f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+        lines.append(f"first place  {row['value']:+8.3f}   {interval:16}      {_cut(name, 12).strip()}")
     return lines
 
 

@@ -11,7 +11,7 @@ from tamis.people import spans
 from tamis.people.agreement import LEVELS, Agreement, NoOrder, ac1, alpha, fleiss, ratings_of, raw
 from tamis.people.agreement_tables import OfRater, OfSelf, Period, by_rater, over_time, with_self
 from tamis.people.kappa import Weights, each_pair, light
-from tamis.people.labels import COLUMNS, Labels, NotLabels, _open
+from tamis.people.labels import COLUMNS, _open, read_question
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def report(
     """Reads labels and measures their agreement. `question`: of a file that has a column of that name with several.
     Raises NotLabels, NoOrder."""
     level_, weights_ = _one_of(level, LEVELS, "level"), _one_of(weights, get_args(Weights), "weights")
-    labels = _of_question(path, question)
+    labels = read_question(path, question)
     ratings = ratings_of(labels)
     drawing: dict[str, Any] = {"resamples": resamples, "seed": seed}
     measures = [alpha(ratings, level_, order=order, **drawing)]
@@ -188,28 +188,6 @@ def times(path: Path) -> dict[str, str]:
             if example is not None and at is not None and found.get(example, "") < at:
                 found[example] = at
     return found
-
-
-def _of_question(path: Path, question: str | None) -> Labels:
-    """The labels of one question; all of a file that has no such column. Answers to several questions are no raters'
-    agreement on anything, so one must be named."""
-    labels = Labels.read(path)
-    if "question" not in labels.ignored:
-        if question is not None:
-            raise NotLabels(f"{path} has no column `question`, so none can be chosen")
-        return labels
-    _, _, batches = _open(path, {**COLUMNS, "question": ("question",)})
-    rows = [row for batch in batches for row in zip(*(batch[name].to_pylist() for name in _WITH_QUESTION), strict=True)]
-    known = sorted({str(asked) for *_, label, asked in rows if label not in (None, "")})
-    if question is None and len(known) == 1:
-        return labels
-    if question not in known:
-        said = f"has no question {question!r}" if question is not None else "holds answers to several questions"
-        raise NotLabels(f"{path} {said}: name one by --question: {', '.join(known)}")
-    return Labels.of(*zip(*((e, r, label) for e, r, label, asked in rows if str(asked) == question), strict=True))
-
-
-_WITH_QUESTION = ("example", "rater", "label", "question")
 
 
 def _one_of(value: str, known: Sequence[Any], what: str) -> Any:

@@ -127,6 +127,26 @@ class Labels:
             raise NotLabels(f"ratings must be numbers: {error}") from None
 
 
+def read_question(path: str | Path, question: str | None = None) -> Labels:
+    """As `Labels.read`, of one question; all of a file that has no column `question`. Answers to several questions are
+    no labels of anything together, so one must be named. Raises NotLabels."""
+    labels = Labels.read(path)
+    if "question" not in labels.ignored:
+        if question is not None:
+            raise NotLabels(f"{path} has no column `question`, so none can be chosen")
+        return labels
+    _, _, batches = _open(Path(path), {**COLUMNS, "question": ("question",)})
+    names = (*COLUMNS, "question")
+    rows = [row for batch in batches for row in zip(*(batch[name].to_pylist() for name in names), strict=True)]
+    known = sorted({str(asked) for *_, label, asked in rows if label is not None})
+    if question is None and len(known) == 1:
+        return labels
+    if question not in known:
+        said = f"has no question {question!r}" if question is not None else "holds answers to several questions"
+        raise NotLabels(f"{path} {said}: name one by --question: {', '.join(known)}")
+    return Labels.of(*zip(*((e, r, label) for e, r, label, asked in rows if str(asked) == question), strict=True))
+
+
 def read_truth(path: str | Path) -> dict[str, str]:
     """Known answers (gold, controls) by example, from a file with columns example (item, task) and truth (gold,
     control, label). Rows without an answer are left out. Raises NotLabels where one example has two answers."""

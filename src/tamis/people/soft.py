@@ -209,7 +209,7 @@ def _trimmed(
 ) -> tuple[Floats, Floats, Floats]:
     from scipy.stats import t
 
-    cut = (trim * n).astype(np.int64)
+    cut = np.floor(trim * n + 1e-9).astype(np.int64)  # 0.29 of 100 are 29, whatever binary fractions say
     place = np.arange(len(ranked)) - first[example]
     stays = (place >= cut[example]) & (place < (n - cut)[example])
     left = n - 2 * cut
@@ -218,9 +218,9 @@ def _trimmed(
     clipped = ranked[np.clip(place, cut[example], (n - cut - 1)[example]) + first[example]]
     mean = np.divide(np.bincount(example, clipped, len(n)), n, out=np.zeros(len(n)), where=n > 0)
     squares = np.bincount(example, (clipped - mean[example]) ** 2, len(n))
-    enough = left >= 3
-    deviation = np.sqrt(np.divide(squares, n - 1, out=np.full(len(n), np.nan), where=enough))
-    width = t.ppf(0.975, np.maximum(left - 1, 1)) * deviation / ((1 - 2 * trim) * np.sqrt(np.maximum(n, 1)))
+    # Yuen 1974: what stays decides, so that an example from which nothing was cut has Student's interval.
+    error = np.sqrt(np.divide(squares, left * (left - 1), out=np.full(len(n), np.nan), where=left >= 3))
+    width = t.ppf(0.975, np.maximum(left - 1, 1)) * error
     return value, value - width, value + width
 
 
