@@ -172,7 +172,7 @@ def trends(
 ) -> None:
     """Tests whether metrics improve, get worse, are U-shaped or emerge with size. Needs 6 sizes of 3 seeds.
 
-    Example: `tamis scale trends evals.csv --size params --seed seed --metric exact_match --continuous exact_match=p_token`
+    Example: `tamis scale trends evals.csv --size N --seed seed --metric exact --continuous exact=p_token`
     """
     from tamis.proof import scaling_plots
     from tamis.proof import trends as shapes
@@ -244,7 +244,7 @@ def _lines(
     ratios: list[dict[str, float]],
     dropped: int,
 ) -> list[str]:
-    from tamis.proof.scaling import NAMES
+    from tamis.proof.loss_problem import NAMES
 
     runs = 0 if law.runs is None else len(law.runs)
     kind = f"Huber, delta {law.delta:g}, summed" if law.loss_function == "huber" else "least absolute deviations"
@@ -266,8 +266,9 @@ def _lines(
     if law.draws is not None:
         lines.append(f"intervals {len(law.draws):,} bootstraps over runs, {law.lost_draws} of them unreliable")
     lines += [
-        f"optimum   at {one['flops']:.2e} FLOP {one['value']:.3g} [{one['low']:.3g}, {one['high']:.3g}] tokens a parameter"
-        for one in ratios
+        f"optimum   at {ratio['flops']:.2e} FLOP {ratio['value']:.3g} [{ratio['low']:.3g}, {ratio['high']:.3g}] "
+        "tokens a parameter"
+        for ratio in ratios
     ]
     for frontier in frontiers:
         said = f"{frontier.status}: {frontier.why}" if frontier.a is None else ""
@@ -279,13 +280,13 @@ def _lines(
         objective = "" if form.objective is None else f"; objective {form.objective:.6g}"
         lines.append(f"{form.name}: {values or f'{form.status}: {form.why}'}{objective}")
     if worth is not None:
-        data, params = worth.data, worth.params
-        said = f"R_D* {data.value:.3g} [{data.low:.3g}, {data.high:.3g}], R_N* {params.value:.3g} [{params.low:.3g}, {params.high:.3g}]"
-        lines.append(f"repeats: {said if str(worth.status) == 'CONVERGED' else worth.status}; {worth.why}")
+        pairs = (("R_D*", worth.data), ("R_N*", worth.params))
+        said = ", ".join(f"{name} {one.value:.3g} [{one.low:.3g}, {one.high:.3g}]" for name, one in pairs)
+        lines.append(f"repeats: {said if worth.status == 'CONVERGED' else worth.status}; {worth.why}")
     for flag in law.flags:
         lines.append(
-            f"flagged   row {flag.row}: loss {flag.loss:.4g}, {flag.tokens / flag.params:.3g} tokens a parameter, leverage "
-            f"{flag.leverage:.2f}; without it {flag.parameter} moves {flag.moves:.2f} standard errors"
+            f"flagged   row {flag.row}: loss {flag.loss:.4g}, {flag.tokens / flag.params:.3g} tokens a parameter, "
+            f"leverage {flag.leverage:.2f}; without it {flag.parameter} moves {flag.moves:.2f} standard errors"
         )
     return lines
 

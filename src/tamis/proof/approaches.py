@@ -147,11 +147,13 @@ def isoflop(runs: Runs, *, bootstrap: int = 1000, seed: int = 42) -> Frontier:
     runs = runs.finals()
     levels = tuple(_level(runs, rows) for rows in _levels(runs))
     usable = [level for level in levels if level.params is not None]
+    lowest = [(level.flops, level.params) for level in levels if level.params is not None]
     if len(usable) < 3:
         seen = "; ".join(f"{level.flops:.2g} FLOP: {level.why}" for level in levels if level.why)
-        why = f"{len(usable)} compute levels with a lowest point inside; at least 3 are needed{f' ({seen})' if seen else ''}"
+        why = f"{len(usable)} compute levels with a lowest point inside; at least 3 are needed"
+        why += f" ({seen})" if seen else ""
         return Frontier(name, Status.TOO_FEW_POINTS, why, levels=levels)
-    slope, height = _line(np.log([level.flops for level in usable]), np.log([level.params for level in usable]))
+    slope, height = _line(*np.log(np.array(lowest)).T)
     random = np.random.RandomState(seed)
     slopes = []
     for _ in range(bootstrap):
@@ -290,8 +292,8 @@ def _with(design: Floats, offset: Floats) -> Floats:
 
 
 def overtraining(runs: Runs) -> Form:
-    """L = E + (a M^eta + b M^-eta) C^-eta with M = D/N tokens a parameter: one exponent, so that curves of over-training
-    are parallel in ln C (Gadre et al. 2024, equation 4)."""
+    """L = E + (a M^eta + b M^-eta) C^-eta with M = D/N tokens a parameter: one exponent, so that curves of
+    over-training are parallel in ln C (Gadre et al. 2024, equation 4)."""
     formula = "E + (a M^eta + b M^-eta) C^-eta, M = D/N"
     runs = runs.finals()
     if len(runs) < 7:

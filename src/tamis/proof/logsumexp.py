@@ -119,7 +119,7 @@ def _minimise(
     number, parameters = start.shape
     if weights is None:
         weights = np.ones((number, len(target)))
-    free = np.ones((number, parameters)) if fixed is None else 1.0 - fixed
+    free: Floats = np.ones((number, parameters)) if fixed is None else np.asarray(1.0 - fixed, dtype=np.float64)
     products = _products(design)
     theta = np.clip(start, lower, upper).astype(np.float64)
     value = np.full(number, np.inf)
@@ -178,7 +178,7 @@ class _Local:
         inside = size <= delta
         slope = weights * np.clip(residual / delta, -1, 1)
         curve = weights * inside / delta
-        # Huber's majorising parabola (iteratively reweighted least squares): always convex; it sets each parameter's scale.
+        # Huber's majorising parabola (iteratively reweighted least squares) is always convex: it sets the scales.
         bowl = weights / np.maximum(size, delta)
         number, parameters = theta.shape
         self.theta = theta

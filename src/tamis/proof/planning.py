@@ -65,8 +65,8 @@ def plan(
     repeats: Repeats = PUBLISHED,
     level: float = 0.95,
 ) -> Plan:
-    """The plan for one of: `flops` (lowest loss), `tokens` (the model for which they are compute-optimal), `loss` (least
-    compute). With `requests`, the tokens to be served over the model's life, serving is part of the compute (Sardana et
+    """The plan for one of `flops` (lowest loss), `tokens` (the model they are optimal for), `loss` (least compute).
+    With `requests`, the tokens to be served over the model's life, serving is part of the compute (Sardana et
     al. 2024); with `unique`, the distinct tokens there are, repeats are worth less (Muennighoff et al. 2023).
 
     Raises Unreliable (the fit), WrongBudget, Unreachable."""
@@ -117,7 +117,18 @@ def plan(
     ratio = np.divide(needed, params, out=np.full(len(values), np.nan), where=~never)
     figures = [_interval(x, level) for x in (params, needed, epochs, reached, train, serving, ratio[~never])]
     sentence = _sentence(figures, served, unique)
-    return Plan(*figures, extrapolates=beyond, notes=tuple(notes), sentence=sentence)
+    return Plan(
+        params=figures[0],
+        tokens=figures[1],
+        epochs=figures[2],
+        loss=figures[3],
+        flops=figures[4],
+        serving=figures[5],
+        tokens_per_parameter=figures[6],
+        extrapolates=beyond,
+        notes=tuple(notes),
+        sentence=sentence,
+    )
 
 
 def _check(

@@ -159,6 +159,7 @@ def from_json(body: dict[str, Any] | None) -> Repeats | None:
     if not body or body.get("status") != Status.CONVERGED:
         return None
     data, params = (
-        Interval(**{side: float(body[name][side]) for side in ("value", "low", "high")}) for name in ("R_D", "R_N")
+        Interval(float(body[name]["value"]), float(body[name]["low"]), float(body[name]["high"]))
+        for name in ("R_D", "R_N")
     )
     return Repeats(data, params, Status.CONVERGED, f"R* fitted: {body.get('why', '')}", body.get("objective"))

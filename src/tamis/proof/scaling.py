@@ -193,8 +193,13 @@ def from_json(body: Mapping[str, Any]) -> LossFit:
         for name, entry in body["parameters"].items()
         if entry.get("profile")
     }
+    A, B, E, alpha, beta = values
     return LossFit(
-        *values,
+        A,
+        B,
+        E,
+        alpha,
+        beta,
         objective=float(body["objective"]),
         status=Status(body["status"]),
         why=str(body.get("why", "")),
@@ -250,8 +255,13 @@ def fit(
     agree = int((found.settled & (found.objective <= objective * (1 + 1e-6))).sum())
     theta = found.theta[best]
     values = problem.values(theta[None])[0]
+    A, B, E, alpha, beta = (float(value) for value in values)
     result = LossFit(
-        *(float(value) for value in values),
+        A,
+        B,
+        E,
+        alpha,
+        beta,
         objective=objective,
         status=Status.CONVERGED,
         why=f"{agree} of the {len(found.objective)} starts that were followed to the end lie in this optimum",
@@ -266,8 +276,8 @@ def fit(
         return replace(result, status=Status.AT_BOUND, why=edge + _together(runs))
     if not found.settled[best]:
         why = (
-            f"the best of {len(begin)} starts was not at an optimum after {int(found.steps[best])} steps: the next step "
-            f"still promises {found.gain[best]:.1%} of the objective; allow more steps"
+            f"the best of {len(begin)} starts was not at an optimum after {int(found.steps[best])} steps: the next "
+            f"step still promises {found.gain[best]:.1%} of the objective; allow more steps"
         )
         return replace(result, status=Status.STOPPED_EARLY, why=why)
     if profiles:

@@ -112,7 +112,7 @@ def plan_figure(
     unique: float | None = None,
     repeats: Repeats = PUBLISHED,
 ) -> Figure:
-    """Loss over model size at the plan's compute (serving included), with the plan marked: how much a wrong size costs."""
+    """Loss over model size at the plan's compute (serving included): how much a wrong size costs."""
     figure = _figure(6.4, 4.3)
     axes = figure.subplots()
     served = requests or 0.0
