@@ -16,6 +16,7 @@ from tamis.quality.reading import Texts
 from tamis.signals import importance, quality
 from tamis.signals import perplexity as perplexities
 from tamis.signals.batch import Batch
+from tamis.signals.task import measure
 
 TEXTS = ["the sun and the moon", None, "buy cheap loans now\nthe sun", "—"]
 
@@ -65,6 +66,28 @@ def test_a_model_with_the_same_weights_and_another_calibration_is_another(tmp_pa
     with pytest.raises(NotAModel, match="has changed since the run began"):
         before.findings("the sun")
     assert after.findings("the sun") == after.findings("the sun")
+
+
+def test_a_damaged_model_is_an_error_even_on_few_documents(tmp_path: Path, batch: Callable[..., Batch]) -> None:
+    """Null is for documents: a file that cannot be used stops the run, though the batch is too small for a verdict."""
+    path = Path(model(tmp_path / "a.quality"))
+    (extra,) = quality.extra_groups({"a": str(path)})
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    linear.load.cache_clear()
+    with pytest.raises(NotAModel, match="damaged"):
+        measure(extra.group, batch(TEXTS), {}, {})
+
+
+def test_a_truncated_arpa_file_is_damaged(tmp_path: Path) -> None:
+    texts = write(tmp_path / "t.jsonl", [" ".join(f"w{i * k % 97}" for i in range(40)) for k in range(1, 60)])
+    path = tmp_path / "m.arpa.gz"
+    perplexity.train(texts, path, 3)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(NotAModel, match=r"m\.arpa\.gz is damaged"):
+        perplexity.load(str(path))
+    path.write_bytes(b"no gzip")
+    with pytest.raises(NotAModel, match=r"m\.arpa\.gz is damaged"):
+        perplexities.extra_groups({"x": str(path)})
 
 
 def test_quality_evidence_is_lines_in_bytes(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ Memory of reading ARPA: 24 to 48 bytes an n-gram for the table, and one block of
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -95,7 +97,7 @@ def header_of(path: Path | str) -> dict[str, Any]:
         if header["format"] != FORMAT:
             raise NotAModel(f"{path} is a model of {header['format']}, not of {FORMAT}")
         return header
-    with _open(path) as file:
+    with _whole(path), _open(path) as file:
         for line in _preamble(file, path):
             if line.startswith(COMMENT.encode()):
                 header = json.loads(line[len(COMMENT) :])
@@ -114,7 +116,7 @@ def read(path: Path | str) -> tuple[npt.NDArray[np.uint64], int, dict[str, Any]]
         found = read_model(path, FORMAT, (VERSION,))
         return found.arrays["table"], int(found.header["order"]), found.header
     parts, order = [], 0
-    with _open(path) as file:
+    with _whole(path), _open(path) as file:
         for _ in _preamble(file, path):
             pass
         for n, lines in _sections(file, path):
@@ -128,6 +130,14 @@ def read(path: Path | str) -> tuple[npt.NDArray[np.uint64], int, dict[str, Any]]
     except ValueError as error:
         raise NotAModel(f"{path}: {error}") from None
     return table, order, header_of(path)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise NotAModel(f"{path} is damaged: {error}") from None
 
 
 def _open(path: Path) -> IO[bytes]:

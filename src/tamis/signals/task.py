@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tamis.documents import BATCH_BYTES, ParquetShard, open_shard, read_batches, read_table
+from tamis.errors import WrongUse
 from tamis.quarantine import guarded
 from tamis.signals import GROUPS
 from tamis.signals.batch import Batch
@@ -141,7 +142,7 @@ def _measure(
     try:
         yield _compute(group, batch, options)
         return
-    except (MemoryError, ImportError):
+    except (MemoryError, ImportError, WrongUse):  # of the machine, or of a model, list or function: of no document
         raise
     except Exception as error:
         if len(batch) == 1:
