@@ -211,3 +211,13 @@ def test_no_figure_tells_gold_from_work(serve: Serve, tmp_path: Path, monkeypatc
     assert server.store.progress().wanted < 25
     assert all(wanted % 10 == closed % 10 == 0 for seen in totals.values() for wanted, closed in seen)
     assert "secret" not in client.see("/label")
+
+
+def test_no_other_site_signs_a_browser_in(serve: Serve) -> None:
+    server = serve("choice")
+    server.person("ann")
+    body = {"email": "ann@example.org", "password": PASSWORD}
+    client = server.client()
+    for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}):
+        assert client.post("/api/sign-in", json=body, headers=headers).status_code == 403
+    assert client.post("/api/sign-in", json=body, headers={"sec-fetch-site": "same-origin"}).status_code == 200

@@ -252,3 +252,17 @@ def test_the_queue_asks_an_index(database, make_task, clock):
             assert "examples_open" in plan
             assert "assignments_once" in plan or "assignments_example" in plan
             assert "TEMP B-TREE" not in plan
+
+
+def test_a_late_answer_does_not_exceed_the_budget(database, make_task, clock):
+    plan = {"target": 0.9, "least": 1, "most": 1, "budget": 1}
+    with Store.open(database, make_task(examples=3, overlap=plan), clock) as store:
+        one, two = join(store, 1), join(store, 2)
+        late = store.next_for(one)
+        clock.pass_(1000)
+        given = store.next_for(two)
+        assert store.submit(one, late.id, "yes", "a").status == "surplus"
+        assert store.submit(two, given.id, "yes", "b").status == "accepted"
+        assert store.next_for(one).reason == "budget"
+        assert store.progress().labels == 1
+        check(store)

@@ -17,7 +17,8 @@ from tamis.people.store import Assignment, Done, Submitted
 from tamis.people.task import in_language
 from tamis.web.pages.accounts import address
 from tamis.web.pages.labelling import Totals
-from tamis.web.site import Site, Visitor
+from tamis.web.security import cross_site
+from tamis.web.site import Refused, Site, Visitor
 
 # A session may outlive a reset password by this much here; blocking and closing take hold at once, in the store.
 ACCOUNT_SECONDS = 2.0
@@ -225,6 +226,8 @@ def router(site: Site) -> APIRouter:
     @routes.post("/sign-in", responses={200: {"model": SignedIn}})
     async def sign_in(request: Request, body: SignIn) -> Response:
         """Signs in and sets the session cookie."""
+        if cross_site(request.headers, request.headers.get("host", "")):  # nobody is signed in from elsewhere
+            raise Refused("refused.token")
         rater = await store.sign_in(body.email, body.password, address(request))
         session = site.sessions.new(rater.id, rater.version)
         said = {"pseudonym": rater.pseudonym, "role": rater.role, "state": rater.state}
