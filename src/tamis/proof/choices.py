@@ -51,8 +51,14 @@ class Choices:
         """Share of items whose most likely option is right; of equally likely ones the first counts."""
         hits = np.array([int(one.argmax()) for one in self._ranked(per_byte)]) == self.right
         chance = float(np.mean([1 / len(one) for one in self.scores])) if self.scores else math.nan
+        common = np.bincount(self.right).max() / len(self.right) if len(self.right) else math.nan
         name = "accuracy" + (" per byte" if per_byte else "")
-        return share(name, hits, direction="higher", note="; ".join([f"chance {chance:.3f}", *self._cut_note()]))
+        return share(
+            name,
+            hits,
+            direction="higher",
+            note="; ".join([f"chance {chance:.3f}", f"always one option {common:.3f}", *self._cut_note()]),
+        )
 
     def right_probability(self, per_byte: bool = False) -> Metric:
         """Mean probability of the right option among the options."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tamis.proof.metric import Bools, Floats, Ints, Metric, NothingCounted, interval, resampled_sums, share
+from tamis.proof.metric import Bools, Floats, Ints, Metric, NothingCounted, interval, mean, resampled_sums, share
 from tamis.proof.model import Predictor, batches
 from tamis.proof.proportions import ShareDifference, two_shares
 
@@ -44,6 +44,16 @@ class Memorized:
             int(k): share(
                 f"extractable, {k} copies", self.extractable[self.copies == k], direction="lower", of="documents",
                 level=level, note=f"{self.suffix} tokens after {self.prefix}",
+            )
+            for k in np.unique(self.copies)
+        }  # fmt: skip
+
+    def followed_by_copies(self, level: float = 0.95) -> dict[int, Metric]:
+        """Mean number of tokens that greedy writing gets right: rises before whole suffixes are extractable."""
+        return {
+            int(k): mean(
+                f"tokens followed, {k} copies", self.followed[self.copies == k], unit=f"tokens of {self.suffix}",
+                direction="lower", of="documents", level=level,
             )
             for k in np.unique(self.copies)
         }  # fmt: skip

@@ -126,7 +126,8 @@ def wilson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
     p = hits / trials
     middle, half = p + z * z / (2 * trials), z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
     below = 1 + z * z / trials
-    return max(0.0, (middle - half) / below), min(1.0, (middle + half) / below)
+    low, high = (middle - half) / below, (middle + half) / below
+    return 0.0 if not hits else low, 1.0 if hits == trials else high
 
 
 def paired(

@@ -99,10 +99,11 @@ class Rule:
         last = Decision("more", "", 0, 0, math.nan, math.nan, math.nan, math.nan, math.nan, 0.0)
         for look, level, critical in zip(self.looks, self.spends, self.critical, strict=True):
             if len(d) < look:
-                more = look - len(d)
-                said = f"not decided at {last.look} seeds; the next look is at {look}" if last.look else (
-                    f"the first look is at {look} seeds"
-                )  # fmt: skip
+                more, said = look - len(d), f"the first look is at {look} seeds"
+                if last.look:
+                    said = (
+                        f"not decided at {last.look} seeds{last.why and f' ({last.why})'}; the next look is at {look}"
+                    )
                 return Decision(
                     "more", said, more, last.look, last.mean, last.low, last.high, last.t, last.p, last.spends
                 )
@@ -110,7 +111,7 @@ class Rule:
             if last.answer != "more":
                 return last
         return Decision(
-            "reject", f"no difference shown in {last.look} seeds", 0, last.look, last.mean, last.low, last.high, last.t,
+            "reject", f"no difference shown in {last.look} seeds{last.why and f' ({last.why})'}", 0, last.look, last.mean, last.low, last.high, last.t,
             last.p, last.spends,
         )  # fmt: skip
 
@@ -156,7 +157,7 @@ class Rule:
         error = sd / math.sqrt(n)
         if sd <= 1e-12 * max(1e-300, float(np.abs(d).max())):
             why = "the differences do not scatter at all" + ("; both arms are the same" if mean == 0 else "")
-            return Decision("more", why, 0, n, mean, mean, mean, 0.0, 1.0, level)
+            return Decision("more", why, 0, n, mean, -math.inf, math.inf, 0.0, 1.0, level)
         t = mean / error
         p = float(2 * student.sf(abs(t), n - 1))
         better = mean < 0 if self.direction == "lower" else mean > 0
