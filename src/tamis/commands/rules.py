@@ -65,7 +65,7 @@ def tune(
     group: Annotated[
         list[str] | None, typer.Option("--group", "-g", help="Signal groups; text, repetition and final if absent.")
     ] = None,
-    documents: Annotated[int, typer.Option("--documents", "-n", min=30, help="Most documents of each kind.")] = 20_000,
+    documents: Annotated[int, typer.Option("--documents", "-n", min=30, help="The first N of each kind.")] = 20_000,
     most_good: Annotated[
         float, typer.Option("--most-good", min=0.0, max=0.5, help="Share of good documents that a rule may remove.")
     ] = 0.05,
