@@ -46,12 +46,12 @@ def test_likelihood_is_that_of_the_option_alone():
 
 
 def test_cloze_and_exact_match():
-    model = knows("I care about signs\n", "He said: 12\n")
+    model = knows("I care about signs\n", "Result: 12\n")
     items = [Item("1", "I care about", "signs"), Item("2", "I care about", "lines")]
     found = cloze(model, items, ENCODER)
     assert found.greedy.tolist() == [True, False]
     assert found.nats[0] < found.nats[1]
-    written = exact_match(model, [Item("3", "He said:", "#### 12")], ENCODER, extract=after_hashes)
+    written = exact_match(model, [Item("3", "Result:", "#### 12")], ENCODER, extract=after_hashes)
     assert written.texts == ["12"]
     assert written.exact_match().value == 1
     assert plain("It's -3.50!") == "it s -3.50"

@@ -32,9 +32,9 @@ def reliability_diagram(found: Calibration, path: Path | str, title: str = "") -
     upper.set_title(
         f"{title}\n"
         * bool(title)
-        + f"n = {found.n:,}; ECE (monotone bins) {ece.value:.3f} [{ece.low:.3f}, {ece.high:.3f}], "
-        f"perfect model {found.perfect['sweep']:.3f}\n"
-        f"RMS (debiased) {rms.value:.3f} [{rms.low:.3f}, {rms.high:.3f}]; Brier {found.brier.value:.3f}",
+        + f"n = {found.n:,}; ECE (monotone bins) {ece.value:.3f} [{ece.low:.3f}, {ece.high:.3f}]\n"
+        f"RMS (debiased) {rms.value:.3f} [{rms.low:.3f}, {rms.high:.3f}]; Brier {found.brier.value:.3f}\n"
+        f"a perfect model would show ECE {found.perfect['sweep']:.3f}",
         fontsize=9,
     )
     lower.hist(found.curve[0], bins=40, range=(0, 1), color="0.7")

@@ -53,12 +53,8 @@ class Choices:
         chance = float(np.mean([1 / len(one) for one in self.scores])) if self.scores else math.nan
         common = np.bincount(self.right).max() / len(self.right) if len(self.right) else math.nan
         name = "accuracy" + (" per byte" if per_byte else "")
-        return share(
-            name,
-            hits,
-            direction="higher",
-            note="; ".join([f"chance {chance:.3f}", f"always one option {common:.3f}", *self._cut_note()]),
-        )
+        notes = [f"chance {chance:.3f}", f"always one option {common:.3f}", *self._cut_note()]
+        return share(name, hits, direction="higher", note="; ".join(notes))
 
     def right_probability(self, per_byte: bool = False) -> Metric:
         """Mean probability of the right option among the options."""

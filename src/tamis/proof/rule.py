@@ -16,7 +16,7 @@ Simulated in the tests: A against A is accepted at most 1 % of the time, an effe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -104,16 +104,12 @@ class Rule:
                     said = (
                         f"not decided at {last.look} seeds{last.why and f' ({last.why})'}; the next look is at {look}"
                     )
-                return Decision(
-                    "more", said, more, last.look, last.mean, last.low, last.high, last.t, last.p, last.spends
-                )
+                return replace(last, why=said, more=more)
             last = self._look(d[:look], level, critical)
             if last.answer != "more":
                 return last
-        return Decision(
-            "reject", f"no difference shown in {last.look} seeds{last.why and f' ({last.why})'}", 0, last.look, last.mean, last.low, last.high, last.t,
-            last.p, last.spends,
-        )  # fmt: skip
+        said = f"no difference shown in {last.look} seeds{last.why and f' ({last.why})'}"
+        return replace(last, answer="reject", why=said)
 
     def smallest_effect(self, sd: float) -> float:
         """The smallest true difference that is accepted with probability `power`, where the paired differences have
