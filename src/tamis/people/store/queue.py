@@ -12,23 +12,22 @@ surplus: journalled and paid, but not counted, aggregated or exported as a label
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from typing import Any, Literal
 
 from tamis.people.store import journal
-from tamis.people.store.base import Base, parsed, write
-from tamis.people.store.database import Connection, Transaction
-from tamis.people.store.rows import Assignment, Done, Feedback, Phase, StoreError, Submitted
-from tamis.people.task import COMPARING, WRITTEN, Adaptive, display_order
+from tamis.people.store.base import parsed, write
+from tamis.people.store.database import Transaction
+from tamis.people.store.examining import PHASES, Examining
+from tamis.people.store.rows import Assignment, Done, StoreError, Submitted
+from tamis.people.task import WRITTEN, Adaptive, display_order
 
 # Other answers between an example and its repeat: enough that the first answer is not simply remembered.
 REPEAT_GAP = 15
 LONGEST_NOTE = 2_000
 MILLION = 1_000_000  # pay is counted in millionths of the currency
 PRIOR_ANSWERS = 8  # gold answers that the assumed accuracy of a rater is worth
-PHASES: dict[str, Phase] = {"train": "training", "test": "qualification"}
 
 _FETCH = (
     "SELECT a.id, a.rater, a.example, a.kind, a.attempt, a.state, a.until, a.shown, a.guideline, a.rank, a.token, "
@@ -43,7 +42,7 @@ _NEXT = (
 )
 
 
-class Queue(Base):
+class Queue(Examining):
     """The part of the store that hands out examples and takes answers."""
 
     # --- what raters do -----------------------------------------------------------------------------------------
@@ -451,10 +450,6 @@ class Queue(Base):
     def _classes(self, c: Transaction, example: int) -> dict[str, int]:
         return {name: code for code, name in enumerate(self.task.classes)}
 
-    def _correct(self, c: Transaction, example: int, value: Any) -> bool:
-        text = c.value("SELECT answers FROM bodies WHERE example = :example", example=example)
-        return any(self.task.matches(value, answer) for answer in json.loads(text))
-
     def _judge(self, c: Transaction, row: Any, correct: bool) -> None:
         """Counts a gold answer and asks the sequential test; under the descriptive paradigm it is only counted."""
         column = "gold_right" if correct else "gold_wrong"
@@ -471,149 +466,10 @@ class Queue(Base):
     def _set_blocked(self, c: Transaction, rater: int, why: str, by: str | None) -> None:
         raise NotImplementedError
 
-    # --- slots --------------------------------------------------------------------------------------------------
-
-    def _expire(self, c: Transaction) -> None:
-        """Ends leases whose time is over. First in every transaction."""
-        rows = c.all(
-            "SELECT id, example, kind FROM assignments WHERE state = 'open' AND until < :now "
-            "AND kind NOT IN ('train', 'test') ORDER BY until, id",
-            now=c.now,
-        )
-        for row in rows:
-            self._end_lease(c, row)
-
-    def _end_lease(self, c: Transaction, row: Any) -> None:
-        c.run("UPDATE assignments SET state = 'expired', rank = 0 WHERE id = :id", id=row.id)
-        if row.kind == "work":
-            self._free(c, row.example)
-
-    def _drop_leases(self, c: Transaction, rater: int) -> None:
-        for row in c.all("SELECT id, example, kind FROM assignments WHERE rater = :r AND state = 'open'", r=rater):
-            self._end_lease(c, row)
-
-    def _free(self, c: Transaction, example: int, again: bool = False) -> None:
-        """Gives a slot back and moves the example to the end, where every rater still has to pass. With a final label
-        the slot goes for good, unless the example is to be labelled `again`."""
-        decided = c.value("SELECT 1 FROM finals WHERE example = :id LIMIT 1", id=example) is not None and not again
-        c.run(
-            "UPDATE examples SET taken = taken - 1, need = need - :less, "
-            "open = CASE WHEN taken - 1 < need - :less THEN 1 ELSE 0 END, "
-            "position = (SELECT max(position) + 1 FROM examples WHERE kind = 'work') WHERE id = :id",
-            id=example,
-            less=int(decided),
-        )
-        self._spend(c, -1)
-
-    def _retire(self, c: Transaction, label: Any, state: str) -> None:
-        """Takes a live label out of its example: its slot opens again, also for whoever gave it."""
-        c.run("UPDATE labels SET state = :state WHERE id = :id", state=state, id=label.id)
-        if label.assignment is not None:
-            c.run("UPDATE assignments SET state = :state WHERE id = :id", state=state, id=label.assignment)
-        if label.kind == "work":
-            c.run("UPDATE examples SET done = done - 1 WHERE id = :id", id=label.example)
-            self._free(c, label.example, again=state == "outdated")
-
-    def _budget(self) -> int | None:
-        plan = self.task.overlap
-        return plan.budget if isinstance(plan, Adaptive) else None
-
-    def _spend(self, c: Transaction, change: int) -> None:
-        if self._budget() is not None:
-            c.set_counter("spent", change)
-
-    def _spent(self, c: Transaction) -> bool:
-        budget = self._budget()
-        if budget is None:
-            return False
-        return (c.value("SELECT value FROM counters WHERE name = 'spent'") or 0) >= budget
-
-    def _lease(self, c: Transaction, rater: int) -> dict[str, Any]:
-        return {"until": c.now + self.task.lease, "rater": rater}
-
-    def _chance(self, *what: Any) -> float:
-        """A number in [0, 1) that depends on the task's seed and on what it is for, and on nothing else. Nobody who
-        does not know the database's secret can foresee it."""
-        text = "|".join(map(str, (self.task.seed, *what)))
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7, key=self.secret).digest(), "big") / 2**56
-
-    # --- training and the test ----------------------------------------------------------------------------------
-
-    def _examine(self, c: Transaction, row: Any) -> Assignment | Done:
-        """The next example of the training or the test; what follows them when there is none left."""
-        kind = "train" if row.state == "training" else "test"
-        attempt = 1 if kind == "train" else row.attempt
-        found = c.one(
-            "SELECT e.id FROM examples e WHERE e.kind = :kind AND NOT EXISTS (SELECT 1 FROM assignments a "
-            "WHERE a.rater = :rater AND a.example = e.id AND a.kind = :kind AND a.attempt = :attempt) "
-            "ORDER BY e.position LIMIT 1",
-            kind=kind,
-            rater=row.id,
-            attempt=attempt,
-        )
-        if found is not None:
-            return self._lend(c, row, found.id, kind, attempt)
-        self._finish(c, row, kind)
-        return self._next(c, row.id)
-
-    def _finish(self, c: Transaction, row: Any, kind: str) -> None:
-        has_test = c.value("SELECT 1 FROM examples WHERE kind = 'test' LIMIT 1") is not None
-        state = "qualifying" if kind == "train" and has_test else "active"
-        body: dict[str, Any] = {"rater": row.pseudonym, "phase": PHASES[kind]}
-        if kind == "test":
-            right, answers = self._score(c, row.id, row.attempt)
-            plan = self.task.qualification
-            assert plan is not None, "a test without `qualification`"
-            passed = not answers or right / answers >= plan.accuracy
-            if not passed:
-                state = "qualifying" if row.attempt < plan.attempts else "failed"
-                c.run("UPDATE raters SET attempt = attempt + 1 WHERE id = :rater", rater=row.id)
-            body |= {"right": right, "answers": answers, "passed": passed, "attempt": row.attempt}
-        c.run("UPDATE raters SET state = :state WHERE id = :rater", state=state, rater=row.id)
-        journal.append(c, "qualify", {**body, "state": state})
-
-    def _score(self, c: Transaction, rater: int, attempt: int) -> tuple[int, int]:
-        row = c.one(
-            "SELECT count(*) AS n, coalesce(sum(l.correct), 0) AS correct FROM labels l JOIN assignments a "
-            "ON a.id = l.assignment WHERE l.rater = :rater AND l.kind = 'test' AND a.attempt = :attempt",
-            rater=rater,
-            attempt=attempt,
-        )
-        return int(row.correct), int(row.n)
-
-    def _examined(self, c: Transaction, row: Any, value: Any, token: str, seconds: float | None) -> Submitted:
-        correct = self._correct(c, row.example, value)
-        self._record(c, row, value, "live", token, seconds, None, None, correct)
-        c.run("UPDATE assignments SET state = 'done', token = :token WHERE id = :id", token=token, id=row.id)
-        feedback = self._feedback(c, row.example, value) if row.kind == "train" else None
-        return Submitted("accepted", feedback, self._next(c, row.rater))
-
-    def _feedback(self, c: Transaction, example: int, value: Any) -> Feedback:
-        row = c.one("SELECT answers, explanation FROM bodies WHERE example = :example", example=example)
-        answers = json.loads(row.answers)
-        right = any(self.task.matches(value, answer) for answer in answers)
-        return Feedback(right, answers[0], row.explanation or "")
-
-    def _standing(self, c: Connection, row: Any, kind: str) -> tuple[int, int]:
-        """Which of how many, in the training or the test."""
-        of = c.value("SELECT count(*) FROM examples WHERE kind = :kind", kind=kind)
-        done = c.value(
-            "SELECT count(*) FROM assignments WHERE rater = :rater AND kind = :kind AND attempt = :attempt "
-            "AND state = 'done'",
-            rater=row.id,
-            kind=kind,
-            attempt=1 if kind == "train" else row.attempt,
-        )
-        return done + 1, of
-
     @property
     def _written(self) -> bool:
         """Whether answers hold a person's own words, which may have to be forgotten."""
         return any(getattr(question, "kind", "") in WRITTEN for question in self.task.asked)
-
-    @property
-    def _compares(self) -> bool:
-        return any(getattr(question, "kind", "") in COMPARING for question in self.task.asked)
 
 
 class _Lease:
