@@ -137,7 +137,7 @@ def test_statuses() -> None:
         tokens=20 * whole.params * np.tile([1, 1.01], 24),
     )
     found = scaling.fit(together)
-    assert found.status in (Status.FLAT, Status.AT_BOUND)
+    assert not found.reliable
     assert "go together" in found.why
 
 

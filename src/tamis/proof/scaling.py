@@ -277,7 +277,7 @@ def fit(
     if not found.settled[best]:
         why = (
             f"the best of {len(begin)} starts was not at an optimum after {int(found.steps[best])} steps: the next "
-            f"step still promises {found.gain[best]:.1%} of the objective; allow more steps"
+            f"step still promises {found.gain[best]:.1%} of the objective; allow more steps{_together(runs)}"
         )
         return replace(result, status=Status.STOPPED_EARLY, why=why)
     if profiles:
