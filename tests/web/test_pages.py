@@ -410,3 +410,43 @@ def test_a_dispute_of_every_kind_has_a_page_that_names_no_response(serve: Serve,
     assert likeliest in page
     assert "first_model" not in page
     assert "answers_of.1" not in page
+
+
+OPEN = ("/sign-in", "/sign-out", "/language", "/join/{token}", "/reset/{token}", "/api/sign-in", "/api/openapi.json")
+
+
+def test_every_route_asks_who_is_there_and_whether_they_may(serve: Serve) -> None:
+    """Also routes that somebody adds later: what is not named here needs an account, and a token to change anything."""
+    server = serve("choice")
+    server.person("ann")
+    server.person("adam", "adjudicator")
+    nobody, rater, adjudicator = server.client(), server.client("ann"), server.client("adam")
+    seen = 0
+    for method, path in _routes(server):
+        if path not in OPEN:
+            where = path.replace("{number}", "1").replace("{part}", "t").replace("{assignment}", "1")
+            where = where.replace("{what}", "x")
+            refused = nobody.request(method, where)
+            assert refused.status_code in (303, 400, 401, 403, 422), (method, path, refused.status_code)
+            if refused.status_code == 303:
+                assert refused.headers["location"] in ("/sign-in", "/label"), (method, path)
+            closed = [(rater, ("/owner", "/adjudicate")), (adjudicator, ("/owner",))]
+            for client, folders in closed:
+                if path.startswith(folders):
+                    assert client.request(method, where).status_code == 403, (method, path)
+            if method == "POST":
+                form = {"content-type": "application/x-www-form-urlencoded"}
+                sent = rater.request(method, where, content="", headers=form)
+                assert sent.status_code in (403, 422), (path, sent.status_code)
+            seen += 1
+    assert seen > 30
+
+
+def _routes(server: Server) -> list[tuple[str, str]]:
+    from tamis.web.pages import accounts, adjudication, api, labelling, mine, owner, people
+    from tamis.web.site import Site
+
+    site = Site(server.store, server.task, server.settings)
+    parts = (accounts, adjudication, api, labelling, mine, owner, people)
+    routes: list[Any] = [route for one in parts for route in one.router(site).routes]
+    return sorted((method, route.path) for route in routes for method in route.methods - {"HEAD"})
