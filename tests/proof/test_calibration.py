@@ -60,7 +60,7 @@ def test_the_plain_references(n):
         )
 
 
-def test_brier_is_scikit_learns(require):
+def test_brier_is_scikit_learns():
     sklearn = pytest.importorskip("sklearn.metrics")
     confidence, correct = answers(400, lambda c: c**1.5)
     found = calibration(confidence, correct, resamples=50)

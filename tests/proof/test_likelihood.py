@@ -61,6 +61,7 @@ def test_domains_pairs_and_the_table():
         a.minus(text_losses(Bigram(TABLE), Bytes(), texts[1:], domains=domains[1:]))
 
 
+@pytest.mark.filterwarnings("ignore:invalid value")
 def test_a_diverged_model_is_refused():
     table = TABLE.copy()
     table[:, ord("e")] = np.nan
@@ -79,7 +80,7 @@ def test_batches_hold_every_row_once():
     assert sorted(seen) == [0, 1, 2, 3, 4]
 
 
-def test_a_torch_module_gives_the_same(require):
+def test_a_torch_module_gives_the_same():
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
 
