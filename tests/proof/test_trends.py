@@ -73,7 +73,7 @@ def test_exact_match_over_a_smooth_probability_is_named_an_artefact() -> None:
 
 
 def test_the_length_of_answers_explains_exact_match() -> None:
-    exact = logistic((X - 7.5) * 1.5) ** 20 + np.random.default_rng(3).normal(0, 0.0005, len(X))
+    exact = logistic((X - 7.5) * 1.5) ** 20 + np.random.default_rng(3).normal(0, 0.002, len(X))
     assert trends.trends(SIZE, {"exact": np.clip(exact, 0, 1)}, length=20)[0].shape is Shape.ARTEFACT
 
 

@@ -15,7 +15,8 @@ Input: one row a trained model: its size, its metric, its seed. Sizes are compar
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 SIZES, SEEDS = 6, 3  # fewest distinct sizes, and seeds of each
 LEVEL = 0.05
 RESAMPLES = 999
-POWERS = (-0.05, -0.1, -0.2, -0.35, -0.5, -0.75, -1.0, 0.1, 0.2, 0.35, 0.5)  # exponents of the power-law family
+POWERS = (-1.0, -0.75, -0.5, -0.35, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.35, 0.5)  # exponents of the power-law family
 NARROWEST = 1.0  # decades in which a smooth logistic rises from 10% to 90%: a faster rise is what we call sharp
 
 
@@ -213,7 +214,7 @@ def _judge(
 
 
 def _artefact(one: Trend, smooth: Trend | None, length: float | None, y: Floats, sizes: Floats, seed: int) -> str:
-    """What in the metric makes the jump: the same outputs are smooth on a continuous scale, or their L-th root is."""
+    """What in the metric makes the jump: the same outputs are smooth on a continuous scale, or p^L makes it."""
     if smooth is not None and np.isfinite(smooth.p_sharp) and smooth.p_sharp >= LEVEL:
         return f"{smooth.metric} of the same outputs changes smoothly (p {smooth.p_sharp:.2g})"
     if length is None or length == 1:
@@ -221,10 +222,10 @@ def _artefact(one: Trend, smooth: Trend | None, length: float | None, y: Floats,
     rows = np.isfinite(y)
     if ((y[rows] < 0) | (y[rows] > 1)).any():
         raise BadTrend(f"{one.metric} is no share in [0, 1], so no exact match of {length:g} tokens")
-    by_family, _ = sharpness(np.log10(sizes[rows]), y[rows] ** (1 / length), seed=seed)
+    by_family, _ = sharpness(np.log10(sizes[rows]), y[rows], seed=seed, power=length)
     if max(by_family.values()) < LEVEL:
         return ""
-    return f"exact match of {length:g} tokens is a token's probability to that power, and its root changes smoothly"
+    return f"exact match of {length:g} tokens is p^{length:g}, and a p that changes smoothly explains every step"
 
 
 def kendall(x: Floats, y: Floats) -> tuple[float, float]:
@@ -313,12 +314,15 @@ def _interrupted(x: Floats, y: Floats, at: float, inclusive: bool = True) -> tup
     return float(solution[0]), float(solution[1]), float(solution[0] / errors[0]), float(solution[1] / errors[1])
 
 
-def sharpness(x: Floats, y: Floats, *, resamples: int = RESAMPLES, seed: int = 17) -> tuple[dict[str, float], int]:
+def sharpness(
+    x: Floats, y: Floats, *, resamples: int = RESAMPLES, seed: int = 17, power: float | None = None
+) -> tuple[dict[str, float], int]:
     """Per smooth family, the p-value of the largest jump between neighbouring sizes beyond the family's best curve, and
     the place of that jump (between sizes i and i + 1) under the family that explains it best.
 
     The statistic is the largest (step of the means - step of the curve) in standard errors of a step by the seeds' own
-    scatter; its distribution by curves and scatter simulated from the fitted family, fitted anew."""
+    scatter; its distribution by curves and scatter simulated from the fitted family, fitted anew. With `power` L the
+    only family is a smooth logistic to the L-th power."""
     places, at = np.unique(x, return_inverse=True)
     counts = np.bincount(at).astype(np.float64)
     means = np.bincount(at, weights=y) / counts
@@ -332,8 +336,8 @@ def sharpness(x: Floats, y: Floats, *, resamples: int = RESAMPLES, seed: int = 1
     scatter = random.chisquare(len(y) - len(places), resamples) / (len(y) - len(places))
     found: dict[str, float] = {}
     jumps: dict[str, int] = {}
-    for name, curves in _families(places).items():
-        bases = [_orthonormal(curve, counts) for curve in curves]
+    for name, (curve, grid) in _families(places, power).items():
+        bases = _bases(curve, grid, means, counts)
         fitted = _best(bases, means[None], counts)[0]
         excess = np.diff(means - fitted) / errors
         again = fitted + noise
@@ -344,21 +348,49 @@ def sharpness(x: Floats, y: Floats, *, resamples: int = RESAMPLES, seed: int = 1
     return found, jumps[kindest]
 
 
-def _families(places: Floats) -> dict[str, list[Floats]]:
-    """Bases (sizes, k) of the smooth curves over log10 size: each family is the union of the spans of its bases."""
+Curve = Callable[[Floats], Floats]  # the parameters of a curve -> its basis over the sizes (sizes, k)
+
+
+def _families(places: Floats, power: float | None = None) -> dict[str, tuple[Curve, list[Floats]]]:
+    """The smooth curves over log10 size: of each family its basis by its parameters, and a grid of those (one axis
+    each, none for a family that is linear)."""
     x = places - places.mean()
     one = np.ones_like(x)
     span = float(np.ptp(places))
-    # A logistic rises from 10% to 90% within ln 81 of its scales.
-    scales = [width / np.log(81) for width in (NARROWEST, 1.5 * NARROWEST, 2 * NARROWEST, 3 * NARROWEST)]
+    widths = np.log10(NARROWEST * np.array([1.0, 1.5, 2.0, 3.0]))
     middles = np.linspace(x[0] - 0.25 * span, x[-1] + 0.25 * span, 25)
+
+    def logistic(at: Floats) -> Floats:
+        # It rises from 10% to 90% within ln 81 of its scales, and never in less than NARROWEST.
+        scale = max(10 ** at[1], NARROWEST) / np.log(81)
+        return np.asarray(np.column_stack([one, (1 / (1 + np.exp((at[0] - x) / scale))) ** (power or 1.0)]))
+
+    if power is not None:
+        # A p that is half at m is a rare match there: the power's own middle lies ln L scales further on.
+        return {"power of a logistic": (logistic, [np.linspace(x[0] - span, x[-1] + 0.25 * span, 50), widths])}
     return {
-        "constant": [one[:, None]],
-        "line": [np.column_stack([one, x])],
-        "parabola": [np.column_stack([one, x, x * x])],
-        "power law": [np.column_stack([one, 10 ** (power * x)]) for power in POWERS],
-        "logistic": [np.column_stack([one, 1 / (1 + np.exp((m - x) / s))]) for m in middles for s in scales],
+        "constant": (lambda at: one[:, None], []),
+        "line": (lambda at: np.column_stack([one, x]), []),
+        "parabola": (lambda at: np.column_stack([one, x, x * x]), []),
+        "power law": (lambda at: np.column_stack([one, 10 ** (at[0] * x)]), [np.array(POWERS)]),
+        "logistic": (logistic, [middles, widths]),
     }
+
+
+def _bases(curve: Curve, grid: list[Floats], means: Floats, counts: Floats) -> list[Floats]:
+    """The family's spans on its grid and, ever closer, about the one that explains the means best: the curve that is
+    compared is the family's own best, not the grid's."""
+    points = [np.array(point) for point in itertools.product(*grid)]
+    bases = [_orthonormal(curve(point), counts) for point in points]
+    scaled = means * np.sqrt(counts)
+    steps = np.array([np.ptp(axis) / (len(axis) - 1) for axis in grid])
+    for _ in range(10 if grid else 0):
+        best = points[int(np.argmax([((scaled @ basis) ** 2).sum() for basis in bases]))]
+        near = [best + steps * np.array(move) for move in itertools.product((-1.0, 0.0, 1.0), repeat=len(grid))]
+        points += near
+        bases += [_orthonormal(curve(point), counts) for point in near]
+        steps = steps / 1.8
+    return bases
 
 
 def _orthonormal(basis: Floats, counts: Floats) -> Floats:
