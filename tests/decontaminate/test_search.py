@@ -106,3 +106,61 @@ def test_whitespace_words_find_the_same_in_a_language_with_spaces():
     spaced = index.make(items.distinct_items(rows(), "whitespace"), form="whitespace")
     assert best(spaced, RIVER) == ("rivers/1", 1.0, False)
     assert best(spaced, TEMPLATE) is None
+
+
+QUESTION = (
+    "Nora sold kites to 48 of her neighbours in June, and then half as many in July. How many kites in June and July?"
+)
+WORKED = "Nora sold 48/2 = 24 kites in July. Nora sold 48+24 = 72, which answers the question how many kites in June and July."
+OPTIONS = "Which way did the tired baker of Halsey go home? He went by the old bridge, or along the new canal path."
+
+
+def one(text, answer, *texts):
+    from tamis.decontaminate import index, items
+
+    made = index.make(items.distinct_items([("s", [("1", text, answer)])]))
+    return [search.search_texts(made, [f"{BEFORE}{given}{BEHIND}"])[0][0] for given in texts], made
+
+
+def test_a_worked_answer_that_says_words_of_its_question_again_is_found():
+    cut = QUESTION.removesuffix("how many kites in June and July?")
+    given = (f"{QUESTION} {WORKED}", f"{cut} {WORKED}", f"{WORKED} {QUESTION}", QUESTION)
+    (whole, shortened, before, alone), _ = one(QUESTION, WORKED, *given)
+    assert (whole.answer, shortened.answer, before.answer, alone.answer) == (True, True, True, False)
+
+
+def test_the_place_is_that_of_the_item_without_what_the_answer_says_again():
+    text = f"{BEFORE}{QUESTION} {WORKED}{BEHIND}"
+    ((hit,), made) = one(QUESTION, WORKED, f"{QUESTION} {WORKED}")
+    starts, ends = search.word_spans(text, search.normals(made, pa.array([text], pa.large_string()))[0])
+    assert text[starts[hit.first] : ends[hit.last]] == QUESTION.rstrip("?")
+
+
+@pytest.mark.parametrize("answer", ["the new canal path", "He went by the old bridge, or along the new canal path."])
+def test_an_answer_that_the_item_holds_counts_only_outside_its_copy(answer):
+    (alone, behind, before), _ = one(OPTIONS, answer, OPTIONS, f"{OPTIONS} {answer}", f"{answer} {OPTIONS}")
+    assert (alone.answer, behind.answer, before.answer) == (False, True, True)
+
+
+def test_a_phrase_that_an_item_says_twice_belongs_to_its_copy_twice():
+    text = (
+        "Say it aloud in the morning air: "
+        + "the seven blue geese of Ilmen fly north again today, and then " * 2
+        + "stop."
+    )
+    (alone, behind), _ = one(text, "seven blue geese of Ilmen", text, f"{text} The seven blue geese of Ilmen.")
+    assert (alone.answer, behind.answer) == (False, True)
+
+
+def test_answers_of_the_first_real_items_are_found(data_dir):
+    import pyarrow.parquet as pq
+
+    from tamis.decontaminate import index, items
+
+    file = data_dir / "eval" / "evalsets.parquet"
+    rows = pq.read_table(file, filters=[("set", "=", "gsm8k")]).slice(0, 300).to_pylist()
+    made = index.make(items.distinct_items([("g", [(r["id"], r["text"], r["answer"]) for r in rows])]))
+    with_answer = [f"{BEFORE}{r['text']}\n{r['answer']}{BEHIND}" for r in rows]
+    without = [f"{BEFORE}{r['text']}{BEHIND}" for r in rows]
+    assert all(hits[0].answer for hits in search.search_texts(made, with_answer))
+    assert not any(hits[0].answer for hits in search.search_texts(made, without))

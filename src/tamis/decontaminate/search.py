@@ -9,7 +9,9 @@ A kernel looks every document's word n-grams up first; only a document with a hi
 4. score = weight of the item's words that were found / weight of all its words. For an item searched as a whole,
    words / size, at most 1;
 5. with the answer near (within `REACH` words of the match, or for a long answer half of its 5-grams), half of what is
-   missing to 1 is added.
+   missing to 1 is added. An answer that the item itself holds, such as an option, counts only outside the item's copy:
+   the shortest stretch with every 5-gram of the item that stands there, as often as the item has it. Any other answer
+   counts wherever it stands: worked answers say parts of the question again, and what repeats them is no copy.
 
 Time: linear in the text, and under a millisecond for each item with a seed (a page that holds all of GSM8K: 9 s).
 """
@@ -114,13 +116,36 @@ def _score(index: Index, numbers: I32, fine: npt.NDArray[np.uint64], item: int, 
         covered[k : k + len(own)] |= there
     total = float(weights.sum(dtype=np.float64))
     score = float(weights[covered].sum(dtype=np.float64)) / total
-    # where the match stands: from the first to the last place of an n-gram of 5 that is the item's
-    matched = np.flatnonzero(np.isin(near, own)) + low
-    begin = min(first, int(matched[0])) if len(matched) else first
-    end = max(last + index.size - 1, int(matched[-1]) + FINE - 1 if len(matched) else 0)
-    answer = _answered(index, numbers, fine, item, begin, end)
+    matched = np.flatnonzero(np.isin(near, own))  # never empty: a seed holds n-grams of 5
+    begin, end = _copy(own, near[matched], matched + low)
+    every = (int(matched[0]) + low, int(matched[-1]) + low + FINE - 1)
+    answer = _answered(index, numbers, fine, item, (begin, end), every)
     inside = (where >= first) & (where <= last)
     return Hit(item, _raised(score, answer), len(np.unique(what[inside])), answer, begin, end)
+
+
+def _copy(own: npt.NDArray[np.uint64], found: npt.NDArray[np.uint64], places: I64) -> tuple[int, int]:
+    """The first and last word of the item's copy. own: the item's 5-grams; found: those that stand in the text at
+    `places` (ascending). It is the shortest stretch that holds each of them as often as the item does, where there are
+    so many: the question, and not the answer behind it that says some of its words again."""
+    grams, of = np.unique(found, return_inverse=True)
+    items, counts = np.unique(own, return_counts=True)
+    there = np.bincount(of)
+    need = np.minimum(counts[np.searchsorted(items, grams)], there)
+    if np.array_equal(need, there):
+        return int(places[0]), int(places[-1]) + FINE - 1
+    which, where, missing = of.tolist(), places.tolist(), need.tolist()
+    open_, low = int(need.sum()), 0
+    best = (where[0], where[-1])
+    for high, gram in enumerate(which):
+        open_ -= missing[gram] > 0
+        missing[gram] -= 1
+        while missing[which[low]] < 0:  # one too many: the stretch can begin later
+            missing[which[low]] += 1
+            low += 1
+        if not open_ and where[high] - where[low] < best[1] - best[0]:
+            best = (where[low], where[high])
+    return best[0], best[1] + FINE - 1
 
 
 def _densest(where: I64, what: I64, width: int) -> tuple[int, int]:
@@ -149,7 +174,7 @@ def whole_hits(index: Index, numbers: I32) -> list[Hit]:
                     values, sure = index.ngrams(numbers, FINE)
                     fine = np.where(sure, values, np.uint64(0))
                 end = place + len(words) - 1
-                answer = _answered(index, numbers, fine, item, place, end)
+                answer = _answered(index, numbers, fine, item, (place, end), (place, end))
                 score = _raised(min(1.0, len(words) / index.size), answer)
                 if item not in found or score > found[item].score:
                     found[item] = Hit(item, score, 0, answer, place, end)
@@ -160,18 +185,36 @@ def _raised(score: float, answer: bool) -> float:
     return score + (1 - score) / 2 if answer else score
 
 
-def _answered(index: Index, numbers: I32, fine: npt.NDArray[np.uint64], item: int, first: int, last: int) -> bool:
-    """Whether the item's answer stands outside words first ... last, near them."""
+def _answered(
+    index: Index,
+    numbers: I32,
+    fine: npt.NDArray[np.uint64],
+    item: int,
+    copy: tuple[int, int],
+    every: tuple[int, int],
+) -> bool:
+    """Whether the item's answer stands near. copy: first and last word of the item's copy, out of which an answer that
+    the item itself holds is not taken; every: of all that is the item's around it, from which `REACH` counts."""
     words = index.answers[item]
     if words is None:
         return False
-    long = len(words) >= index.size
-    reach = REACH + (2 * len(words) if long else len(words))
-    for low, high in ((last + 1, last + 1 + reach), (max(0, first - reach), first)):
-        if long:
-            own = rolled(index.hashes[words], FINE)
+    if len(words) < index.size:
+        inside = _contains(index.item(item), words)
+        reach = REACH + len(words)
+    else:
+        grams, known = rolled(index.hashes[words], FINE), rolled(index.hashes[index.item(item)], FINE)
+        new = grams[~np.isin(grams, known)]
+        inside = len(new) * 2 < len(grams)
+        grams = grams if inside else new
+        reach = REACH + 2 * len(words)
+    if inside:
+        stretches = [(copy[1] + 1, copy[1] + 1 + reach), (max(0, copy[0] - reach), copy[0])]
+    else:
+        stretches = [(max(0, every[0] - reach), every[1] + 1 + reach)]
+    for low, high in stretches:
+        if len(words) >= index.size:
             near = fine[low : max(low, min(high, len(numbers)) - FINE + 1)]
-            if np.count_nonzero(np.isin(own, near)) * 2 >= len(own):
+            if np.count_nonzero(np.isin(grams, near)) * 2 >= len(grams):
                 return True
         elif _contains(numbers[low:high], words):
             return True

@@ -20,8 +20,8 @@ from tamis.signals.batch import Batch
 from tamis.signals.extra import ExtraGroup, Finding
 from tamis.signals.group import INT, SHARE, Column, Options, SignalGroup
 
-# 1: the first.
-VERSION = 1
+# 1: the first. 2: answers that say words of their item again are found; `why` shows the item's copy without them.
+VERSION = 2
 
 NAME = "eval"
 # `found` lists items from this score on, so that a threshold can be moved either way without a new measurement.
