@@ -108,10 +108,8 @@ def test_whitespace_words_find_the_same_in_a_language_with_spaces():
     assert best(spaced, TEMPLATE) is None
 
 
-QUESTION = (
-    "Nora sold kites to 48 of her neighbours in June, and then half as many in July. How many kites in June and July?"
-)
-WORKED = "Nora sold 48/2 = 24 kites in July. Nora sold 48+24 = 72, which answers the question how many kites in June and July."
+QUESTION = "Nora sold kites to 48 of her aunts in June, and then half as many in July. How many kites in June and July?"
+WORKED = "Nora sold 48/2 = 24 kites in July. Nora sold 48+24 = 72, which is how many kites in June and July."
 OPTIONS = "Which way did the tired baker of Halsey go home? He went by the old bridge, or along the new canal path."
 
 
@@ -123,7 +121,7 @@ def one(text, answer, *texts):
 
 
 def test_a_worked_answer_that_says_words_of_its_question_again_is_found():
-    cut = QUESTION.removesuffix("how many kites in June and July?")
+    cut = QUESTION.removesuffix("How many kites in June and July?")
     given = (f"{QUESTION} {WORKED}", f"{cut} {WORKED}", f"{WORKED} {QUESTION}", QUESTION)
     (whole, shortened, before, alone), _ = one(QUESTION, WORKED, *given)
     assert (whole.answer, shortened.answer, before.answer, alone.answer) == (True, True, True, False)
@@ -143,11 +141,8 @@ def test_an_answer_that_the_item_holds_counts_only_outside_its_copy(answer):
 
 
 def test_a_phrase_that_an_item_says_twice_belongs_to_its_copy_twice():
-    text = (
-        "Say it aloud in the morning air: "
-        + "the seven blue geese of Ilmen fly north again today, and then " * 2
-        + "stop."
-    )
+    geese = "the seven blue geese of Ilmen fly north again today, and then "
+    text = f"Say it aloud in the morning air: {geese}{geese}stop."
     (alone, behind), _ = one(text, "seven blue geese of Ilmen", text, f"{text} The seven blue geese of Ilmen.")
     assert (alone.answer, behind.answer) == (False, True)
 
