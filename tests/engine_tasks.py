@@ -160,9 +160,9 @@ def refuse(text):
 _edits, _trims, _sketch, _sets = cleaning.clean_edits, cleaning._trim_edits, sketch.sketch, shingles._sets
 
 
-def deadly_edits(text, options):
+def deadly_edits(text, options, extra):
     refuse(text)
-    return _edits(text, options)
+    return _edits(text, options, extra)
 
 
 def deadly_trims(piece, names):

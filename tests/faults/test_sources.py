@@ -47,7 +47,7 @@ def test_a_truncated_archive_gives_all_before_the_cut_and_a_loss(place, lines, t
 )
 def test_flipped_bytes_in_an_archive_cost_their_member_and_no_other(place, lines, tamis, suffix, pack):
     content = bytearray(members(lines, pack))
-    middle = len(content) // 2
+    middle = len(members(lines[:60], pack)) + len(members(lines[60:80], pack)) // 2  # inside the fourth of six
     content[middle : middle + 40] = bytes(value ^ 0x5A for value in content[middle : middle + 40])
     replace(place, f"rows.jsonl.{suffix}", bytes(content))
     found = outcome(tamis, place)
@@ -57,7 +57,7 @@ def test_flipped_bytes_in_an_archive_cost_their_member_and_no_other(place, lines
         "source.truncated",
         "source.bad_member",
     }
-    assert 80 <= found["documents"] <= 100
+    assert 100 <= found["documents"] < 120
 
 
 @pytest.mark.parametrize("how", ["flipped", "truncated"])
@@ -119,7 +119,8 @@ def zeros(path, size, before=b"", after=b""):
 
 def peak(code, *arguments):
     """Highest resident memory of a Python process that runs `code`, and what it prints."""
-    tail = "\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    # not ru_maxrss: a process inherits it from the one that started it
+    tail = "\nfor line in open('/proc/self/status'):\n    if line.startswith('VmHWM'): print(line.split()[1])"
     done = subprocess.run(
         [sys.executable, "-c", code + tail, *map(str, arguments)], capture_output=True, text=True, timeout=200
     )
