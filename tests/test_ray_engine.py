@@ -196,12 +196,12 @@ def test_engines_that_are_none(name, address, words):
         make_engine(name, 1, address)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "auto"])
-def test_a_cluster_that_is_not_there_is_said_at_once(address):
+def test_a_cluster_that_is_not_there_is_said_at_once():
+    """Not with `auto`, which finds any cluster of this machine, and other tests start some."""
     pytest.importorskip("ray")
-    code = f"from tamis.running import make_engine\nmake_engine('ray', 1, {address!r})"
+    code = "from tamis.running import make_engine\nmake_engine('ray', 1, '127.0.0.1:1')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert f"RayUnavailable: no Ray cluster at {address}" in done.stderr
+    assert "RayUnavailable: no Ray cluster at 127.0.0.1:1" in done.stderr
 
 
 def test_a_task_without_a_board_for_its_progress(monkeypatch):
