@@ -26,7 +26,7 @@ def shapes(curve: Callable[[np.ndarray], np.ndarray], rounds: int, noise: float 
     )
 
 
-ROUNDS, MOST = 120, 12  # of 120 at 5%: 6 expected, more than 12 once in a hundred times
+ROUNDS, MOST = 60, 7  # of 60 at 5%: 3 expected, more than 7 once in a hundred times
 
 
 def test_no_trend_is_seldom_one() -> None:
