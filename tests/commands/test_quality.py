@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,33 @@ def test_refusals(folder: Path) -> None:
     run("score", "sky.jsonl", "sky.jsonl", code=2)
     run("ngram", "--train", "sky.jsonl", "--out", "m.arpa", "--prune", "1", code=2)
     run("ngram", "--train", "sky.jsonl", "--out", "m.arpa", "--prune", "x", code=2)
+
+
+def test_scores_can_be_sorted_as_numbers(folder: Path) -> None:
+    run("train", "--good", "sky.jsonl", "--bad", "bank.jsonl", "--out", "sky.quality")
+    printed = [line.split("\t")[0] for line in run("score", "sky.quality", "sky.jsonl", "bank.jsonl").splitlines()]
+    assert len(printed) == 200
+    assert all(re.fullmatch(r"\d\.\d{6}", value) for value in printed)
+
+
+def test_the_folder_of_a_model_is_made(folder: Path) -> None:
+    run("importance", "--target", "sky.jsonl", "--raw", "bank.jsonl", "--out", "new/deep/m.dsir")
+    run("ngram", "--train", "sky.jsonl", "--order", 2, "--out", "more/m.arpa")
+    run("train", "--good", "sky.jsonl", "--bad", "bank.jsonl", "--out", "models/m.quality")
+    found = CliRunner().invoke(app, ["quality", "ngram", "--train", "sky.jsonl", "--out", "models"])
+    assert found.exit_code == 2
+    assert "is a folder" in found.output
+
+
+def test_rows_and_fields_that_are_not_there_are_named(folder: Path) -> None:
+    def said(*arguments: str) -> str:
+        found = CliRunner().invoke(app, ["quality", "score", "m.dsir", "rows.jsonl", *arguments])
+        assert found.exit_code == 2
+        return found.output
+
+    run("importance", "--target", "sky.jsonl", "--raw", "bank.jsonl", "--out", "m.dsir")
+    (folder / "rows.jsonl").write_text('{"text": "sun", "lang": "de"}\n{"text": "moon", "lang": "fr"}\n')
+    assert "no row with a text has lang=en; lang is de, fr" in said("--where", "lang=en")
+    assert "no row has a field tongue" in said("--where", "tongue=en")
+    assert "write FIELD=VALUE" in said("--where", "lang")
+    assert "--text-field" in said("--text-field", "body")

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tamis.quality import training
+from tamis.quality import linear, training
 from tamis.quality.linear import Settings
 from tamis.quality.reading import NoText, Texts, group_of
+from tamis.quality.sampling import draw
 
 SETTINGS = Settings(buckets=1 << 14, epochs=3)
 COMMON = ["river", "stone", "under", "light", "when", "paper", "seven", "green", "walk", "house"]
@@ -142,3 +143,18 @@ def test_names_that_hold_no_text(tmp_path: Path) -> None:
         list(Texts((str(tmp_path / "empty.jsonl"),)))
     assert group_of("https://www.example.org/a") == "example.org"
     assert group_of("not a url") is None
+
+
+def test_ngrams_are_listed_for_the_side_that_has_them_more_often(tmp_path: Path) -> None:
+    """A common weight of all n-grams says nothing, for the logit is a mean of weights."""
+    good = world(tmp_path / "g.jsonl", 150, GOOD, 1, words=(60, 120))
+    bad = world(tmp_path / "b.jsonl", 150, BAD, 2, words=(20, 120))
+    settings = Settings(buckets=1 << 14, epochs=3)
+    sample = draw(good, bad, settings, 1000, None)
+    weights, _ = linear.fit(sample.features, np.arange(len(sample)), sample.good, settings)
+    found = training.telling(sample, weights, settings, good, bad)
+    assert min(map(len, found.values())) >= 3
+    assert all(row["weight"] > 0 and row["good"] > row["bad"] for row in found["good"])
+    assert all(row["weight"] < 0 and row["good"] < row["bad"] for row in found["bad"])
+    shifted = training.telling(sample, weights - np.float32(2), settings, good, bad)
+    assert [row["ngram"] for row in shifted["bad"]] == [row["ngram"] for row in found["bad"]]

@@ -28,6 +28,15 @@ def _say(line: str) -> None:
     typer.echo(line, err=True)
 
 
+def _room_for(out: Path) -> None:
+    """Makes the folder of a model's file, before hours of training. Raises WrongUse where `out` is a folder."""
+    from tamis.errors import WrongUse
+
+    if out.is_dir():
+        raise WrongUse(f"--out {out} is a folder: name a file")
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+
 @app.command()
 def train(
     good: Annotated[Names, typer.Option("--good", help="A corpus, [WORK:]NAME, or files of texts; repeat for more.")],
@@ -61,6 +70,7 @@ def train(
             Texts(tuple(bad), work, bad_text_field or text_field, where_bad),
         )
         settings = Settings(ngram=ngram, seed=seed)
+        _room_for(out)
         try:
             model = training.train(*sides, settings, cap=documents, licence=licence, anyway=anyway, say=_say)
         except training.NotSeparable as refusal:
@@ -96,7 +106,7 @@ def score(
             show(scoring.summary(found))
         else:
             for row in found:
-                typer.echo(f"{'' if row.score is None else format(row.score, '.4g')}\t{printable(row.name)}")
+                typer.echo(f"{'' if row.score is None else format(row.score, '.6f')}\t{printable(row.name)}")
 
 
 @app.command("show")
@@ -149,6 +159,7 @@ def ngram(
         limits = [int(part) for part in prune.split(",")]
         if limits[0] or limits != sorted(limits):
             raise WrongUse(f"--prune {prune}: it begins with 0 (words are never pruned) and never falls")
+        _room_for(out)
         reference = Texts(tuple(buckets), work, text_field) if buckets else None
         header = perplexity.train(
             Texts(tuple(train), work, text_field, where), out, order, limits, reference,
@@ -176,6 +187,7 @@ def importance(
     from tamis.quality.reading import Texts
 
     with errors():
+        _room_for(out)
         model = dsir.train(
             Texts(tuple(target), work, text_field), Texts(tuple(raw), work, raw_text_field or text_field),
             licence=licence,

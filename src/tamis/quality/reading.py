@@ -20,6 +20,7 @@ from tamis.errors import WrongUse
 
 TEXTS = pa.schema([pa.field("text", pa.large_string(), nullable=False), pa.field("url", pa.string())])
 BATCH_BYTES = 4 << 20
+SHOWN_VALUES = 5
 
 
 class NoText(ValueError, WrongUse):
@@ -35,6 +36,8 @@ class Texts:
     text_field: str = "text"
     where: str | None = None  # of a Parquet or JSONL row: FIELD=VALUE
     seen: dict[str, Any] = field(default_factory=dict)
+    # a few of the values that the field of `where` has, for the message where it has no other
+    _values: set[str] = field(default_factory=set, repr=False)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Batches of TEXTS of about 4 MB, without null and empty texts. Raises NoText where there is nothing."""
@@ -53,13 +56,24 @@ class Texts:
                 documents += batch.num_rows
                 yield batch
         if not documents:
-            raise NoText(f"{', '.join(self.names)}: no document has a text")
+            raise NoText(f"{', '.join(self.names)}: {self._nothing()}")
         self.seen = {"names": list(self.names), "documents": documents, "bytes": size, "digest": digest.hexdigest()}
 
     def _of(self, name: str) -> Iterator[pa.RecordBatch]:
         if Path(name).exists() or has_magic(name):
             return self._files(name)
+        if self.where:
+            raise NoText(f"{name} is no file: FIELD=VALUE chooses rows of files, a corpus is chosen from by its rules")
         return self._corpus(name)
+
+    def _nothing(self) -> str:
+        """Why no text was found."""
+        if not self.where:
+            return "no document has a text"
+        key = self.where.partition("=")[0]
+        if not self._values:
+            return f"no row has a field {key} with a short value, so none has {self.where}"
+        return f"no row with a text has {self.where}; {key} is {', '.join(sorted(self._values))}"
 
     def _corpus(self, name: str) -> Iterator[pa.RecordBatch]:
         from tamis.corpora import Corpus
@@ -82,7 +96,9 @@ class Texts:
         from tamis import sources
 
         options: dict[str, Any] = {"text_field": self.text_field}
-        key, _, value = (self.where or "").partition("=")
+        key, equals, value = (self.where or "").partition("=")
+        if self.where and not (key and equals):
+            raise NoText(f"{self.where}: write FIELD=VALUE")
         if key:
             options["meta_fields"] = [key]
         texts: list[str] = []
@@ -100,6 +116,8 @@ class Texts:
                         raise NoText(f"{record.file}, {record.detail} ({record.reason})")
                     continue
                 if key and str(record.meta.get(key)) != value:
+                    if key in record.meta and len(self._values) < SHOWN_VALUES:
+                        self._values.add(str(record.meta[key])[:40])
                     continue
                 texts.append(record.payload.decode("utf-8", "replace"))
                 urls.append(record.url)

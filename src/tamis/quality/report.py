@@ -100,7 +100,7 @@ def lines(report: Mapping[str, Any]) -> list[str]:
     for side, title in (("good", "n-grams that speak for good"), ("bad", "n-grams that speak for bad")):
         rows = report.get("telling", {}).get(side)
         if rows:
-            out.append(f"{title}   (weight, share of good and of bad documents)")
+            out.append(f"{title}   (weight above the mean, share of good and of bad documents)")
             out += [
                 f"  {row['weight']:>+6.2f}  {row['good']:>6.1%} {row['bad']:>6.1%}  {row['ngram']}"
                 + (f"   (or: {row['also']})" if "also" in row else "")

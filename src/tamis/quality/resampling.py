@@ -176,4 +176,9 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"  divergence from the target: {d['before']:.4f} nats before, {d['after']:.4f} after "
             f"(reduction {d['reduction']:.4f})"
         )
+        if d["reduction"] <= 0:
+            out.append(
+                "  warning: what would be kept is no nearer to the target than what there is: few documents, or a "
+                "model of another target; do not use this rule for it"
+            )
     return out

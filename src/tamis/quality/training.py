@@ -257,13 +257,18 @@ def telling(
     sample: Sample, weights: Weights, settings: Settings, good: Texts, bad: Texts, top: int = 20, read: int = 4000
 ) -> dict[str, list[dict[str, Any]]]:
     """The n-grams that say most each way, as strings: a second look at `read` documents of each kind finds what fell
-    into the heaviest buckets. weight: what the n-gram adds to the logit before the division; share of each kind's
-    sampled documents that have it; `also`: the second most frequent string of the bucket, if it is no rarity."""
+    into the heaviest buckets. weight: how far its weight lies above the mean weight of a document's n-grams (both kinds
+    weigh the same): the logit is a mean, so only that distance moves it. good, bad: share of each kind's sampled
+    documents that have it. They are ranked by weight * (good - bad), and listed only where both agree: a weight
+    against the shares corrects for other n-grams and says nothing alone. `also`: the second most frequent string of
+    the bucket, if it is no rarity."""
+    weights = weights - np.float32(_centre(sample, weights))
     shares = np.stack(
         [_frequencies(sample.features, np.flatnonzero(kind), settings.buckets) for kind in (sample.good, ~sample.good)]
     )
     most = shares.max(axis=0)
-    worth = np.where(most >= max(0.005, 5 / len(sample)), weights * np.sqrt(most), 0)
+    worth = np.where(most >= max(0.005, 5 / len(sample)), weights * (shares[0] - shares[1]), 0)
+    worth = np.where(worth > 0, np.copysign(worth, weights), 0)
     order = np.argsort(worth, kind="stable")
     wanted = {"good": order[::-1][: 2 * top], "bad": order[: 2 * top]}
     marked = np.zeros(settings.buckets, bool)
@@ -292,6 +297,12 @@ def telling(
                 )
         out[side] = rows[:top]
     return out
+
+
+def _centre(sample: Sample, weights: Weights) -> float:
+    """The mean weight of a document's n-grams, both kinds weighing the same."""
+    means = sample.features.logits(weights, 0.0, np.arange(len(sample))) / linear.SCALE
+    return float(means[sample.good].mean() + means[~sample.good].mean()) / 2
 
 
 def _frequencies(features: Features, rows: Ints, buckets: int) -> Floats:

@@ -93,7 +93,8 @@ def _columns(schema: Any, path: str, options: Mapping[str, Any]) -> list[str]:
     if text_field not in names or not is_text(schema.field(text_field).type):
         texts = [name for name in names if is_text(schema.field(name).type)]
         raise SourceError(
-            f"{path} has no text column {text_field!r}; its text columns are {texts}: set options.text_field to one"
+            f"{path} has no text column {text_field!r}; its text columns are {texts}: name the one with the text "
+            "(options.text_field of a source, --text-field of a command)"
         )
     wanted = options.get("meta_fields")
     special = [options.get("url_field", "url"), options.get("date_field", "date"), options.get("id_field")]

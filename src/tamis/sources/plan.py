@@ -204,7 +204,8 @@ def _check_first_line(file: BinaryIO, path: str, options: Mapping[str, Any]) -> 
         return
     if isinstance(row, dict) and field not in row:
         raise SourceError(
-            f"{path} has no field {field!r} in its first line; it has {sorted(row)[:12]}: set options.text_field to one"
+            f"{path} has no field {field!r} in its first line; it has {sorted(row)[:12]}: name the one with the text "
+            "(options.text_field of a source, --text-field of a command)"
         )
 
 
