@@ -80,9 +80,11 @@ def _groups(recipe: Recipe) -> Iterator[ExtraGroup]:
         with _pointing("signals.labels"):
             yield from labels.extra_groups(signals.labels)
     if recipe.decontaminate:
+        from tamis.decontaminate import stages
         from tamis.signals import contamination
 
         with _pointing("decontaminate"):
+            stages.check(recipe.decontaminate)
             yield from contamination.extra_groups(recipe.decontaminate)
     if recipe.extend:
         from tamis.signals import extending

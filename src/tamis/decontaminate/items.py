@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from tamis import kernels
 from tamis.documents import write_table
 from tamis.errors import WrongUse
+from tamis.recipe import near
 
 # 1: the first. 2: `variants`.
 VERSION = 2
@@ -91,13 +92,12 @@ def read_set(settings: Mapping[str, Any], files: Sequence[Path], cache: dict[Pat
     name, where = settings["name"], settings.get("where") or {}
     text_column, answer_column, id_column = settings["text"], settings.get("answer"), settings.get("id")
     rows: list[Row] = []
+    columns: dict[str, None] = {}
     for file in files:
         for number, record in enumerate(_records(name, file, where, cache)):
+            columns.update(dict.fromkeys(map(str, record)))
             if text_column not in record:
-                raise BadSet(
-                    f"evaluation set {name}: {file}, row {number + 1}, has no column {text_column!r} "
-                    f"(it has {', '.join(map(str, record))}): name it with `text:`"
-                )
+                raise _no_text(name, f"{file}, row {number + 1},", text_column, record)
             if any(record.get(key) != value for key, value in where.items()):
                 continue
             text = record[text_column]
@@ -109,9 +109,95 @@ def read_set(settings: Mapping[str, Any], files: Sequence[Path], cache: dict[Pat
             identity = record.get(id_column) if id_column else None
             rows.append((str(number if identity is None else identity), text, answer_text(answer)))
     if not rows:
-        conditions = ", ".join(f"{key} = {value!r}" for key, value in where.items())
-        raise BadSet(f"evaluation set {name} has no items" + (f" with {conditions}" if where else ""))
+        for key in where:
+            if columns and key not in columns:
+                raise _no_column(name, ", ".join(map(str, files)), key, "`where`", columns)
+        raise _no_items(name, where)
     return rows
+
+
+def check_set(settings: Mapping[str, Any], files: Sequence[Path], named: Collection[str]) -> None:
+    """Looks before a run for what would stop it, or pass in silence: files that cannot be opened, columns that are
+    not there, and a `where` that nothing fulfils. Raises BadSet.
+
+    settings as in `read_set`; named: which of them stand in the recipe itself: the columns `answer` and `id` are
+    optional where it does not name them. Of Parquet files the schema and the columns of `where` are read, up to the
+    first row that fulfils it; files of lines are read through.
+    """
+    name, where = settings["name"], settings.get("where") or {}
+    wanted = [(key, settings[key]) for key in ("answer", "id") if key in named and settings.get(key)]
+    lines = [file for file in files if _format(file) == "jsonl"]
+    fulfilled = False
+    for file in files:
+        if file not in lines:
+            fulfilled |= _parquet_fulfils(settings, file, wanted, enough=fulfilled)
+    with contextlib.suppress(NoItems):
+        fulfilled |= bool(read_set(settings, lines, {}))
+    if not fulfilled:
+        raise _no_items(name, where)
+    columns = {str(column): None for file in lines for record in _records(name, file, where, {}) for column in record}
+    for key, column in wanted:
+        if columns and column not in columns:  # a line may lack it: the item has no answer
+            raise _no_column(name, ", ".join(map(str, lines)), column, f"`{key}:`", columns)
+
+
+def _parquet_fulfils(
+    settings: Mapping[str, Any], file: Path, wanted: Sequence[tuple[str, str]], *, enough: bool
+) -> bool:
+    """Checks the columns of a file; whether a row of it fulfils `where`, not looked for where it is `enough`."""
+    name, text, where = settings["name"], settings["text"], settings.get("where") or {}
+    with _opened(name, file), pq.ParquetFile(file, page_checksum_verification=True) as opened:
+        schema = opened.schema_arrow
+        if text not in schema.names:
+            raise _no_text(name, str(file), text, schema.names)
+        kind = schema.field(text).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+            raise BadSet(f"evaluation set {name}: {file}: {text!r} is no string but {kind}: name another with `text:`")
+        for key, column in [*wanted, *(("where", key) for key in where)]:
+            if column not in schema.names:
+                raise _no_column(name, str(file), column, "`where`" if key == "where" else f"`{key}:`", schema.names)
+        if enough or not where:
+            return enough or bool(opened.metadata.num_rows)
+        for group in range(opened.num_row_groups):
+            rows = opened.read_row_group(group, columns=list(where), use_threads=False)
+            if any(all(row[key] == value for key, value in where.items()) for row in rows.to_pylist()):
+                return True
+    return False
+
+
+@contextlib.contextmanager
+def _opened(name: str, file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadSet(f"evaluation set {name}: {file} cannot be read: {error}") from None
+
+
+class NoItems(BadSet):
+    """A set without items."""
+
+
+def _no_items(name: str, where: Mapping[str, Any]) -> NoItems:
+    conditions = ", ".join(f"{key} = {value!r}" for key, value in where.items())
+    return NoItems(f"evaluation set {name} has no items" + (f" with {conditions}" if where else ""))
+
+
+def _no_text(name: str, place: str, column: str, columns: Iterable[Any]) -> BadSet:
+    known = [str(one) for one in columns]
+    return BadSet(
+        f"evaluation set {name}: {place} has no column {column!r}{near(column, known)} "
+        f"(it has {', '.join(known)}): name it with `text:`"
+    )
+
+
+def _no_column(name: str, place: str, column: str, key: str, columns: Iterable[str]) -> BadSet:
+    known = list(columns)
+    return BadSet(
+        f"evaluation set {name}: {place} has no column {column!r} that {key} names{near(column, known)} "
+        f"(it has {', '.join(known)})"
+    )
 
 
 def _records(
@@ -119,14 +205,12 @@ def _records(
 ) -> Iterator[Mapping[str, Any]]:
     if _format(file) == "parquet":
         if file not in cache:
-            try:
+            with _opened(name, file):
                 cache[file] = pq.read_table(file, page_checksum_verification=True, use_threads=False)
-            except (pa.ArrowInvalid, OSError) as error:
-                raise BadSet(f"evaluation set {name}: {file} cannot be read: {error}") from None
         table = cache[file]
         for key, value in where.items():
             if key not in table.column_names:
-                raise BadSet(f"evaluation set {name}: {file} has no column {key!r} that `where` names")
+                raise _no_column(name, str(file), key, "`where`", table.column_names)
             if pa.types.is_string(table.schema.field(key).type) and isinstance(value, str):
                 table = table.filter(pc.equal(table.column(key), value))
         yield from table.to_pylist()

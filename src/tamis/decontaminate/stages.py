@@ -68,7 +68,12 @@ class Given(Protocol):
 
 def settings_of(settings: Decontaminate) -> tuple[dict[str, Any], dict[str, str]]:
     """(params, paths) of everything that reads the index: which sets, with the content hash of each of their files.
-    Raises BadSet for a set without files."""
+    Raises BadSet for a set without files and for a name that two sets have."""
+    known: set[str] = set()
+    for one in settings.sets:
+        if one.name in known:
+            raise items.BadSet(f"two evaluation sets are named {one.name}: items are told apart by SET/ID, rename one")
+        known.add(one.name)
     paths: dict[str, str] = {}
     hashes: list[str] = []
     numbers: dict[Path, int] = {}
@@ -82,6 +87,12 @@ def settings_of(settings: Decontaminate) -> tuple[dict[str, Any], dict[str, str]
         body = one.model_dump(mode="json", exclude={"path"})
         sets.append({**body, "files": [numbers[file] for file in found]})
     return {"sets": sets, "files": hashes, "ngram": settings.ngram, "words": settings.words}, paths
+
+
+def check(settings: Decontaminate) -> None:
+    """`items.check_set` of every set. Raises BadSet."""
+    for one in settings.sets:
+        items.check_set(one.model_dump(mode="json"), items.set_files(one.name, one.paths), one.model_fields_set)
 
 
 def prepare(asking: Asking, given: Given) -> dict[str, File]:
