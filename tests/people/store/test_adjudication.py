@@ -118,3 +118,50 @@ def test_a_guideline_that_changed_in_its_file_is_seen_at_the_next_start(database
     with Store.open(database, task, clock) as store:
         assert store.guideline().number == 2
         assert store.next_for(join(store, 1)).guideline == store.guideline().hash
+
+
+def test_an_edited_guideline_outlives_a_restart_until_its_file_changes(database, tmp_path, clock):
+    from pathlib import Path
+
+    from people_store import write_task
+
+    task = write_task(tmp_path / "task")
+    with Store.open(database, task, clock) as store:
+        assert store.guideline_kept() is None
+        edited = store.set_guideline("# From the page", None)
+    with Store.open(database, task, clock) as store:
+        assert store.guideline() == edited == store.guideline_kept()
+        assert store.next_for(join(store, 1)).guideline == edited.hash
+    Path(task.guideline).write_text("# Another", encoding="utf-8")
+    with Store.open(database, task, clock) as store:
+        assert (store.guideline().number, store.guideline().text, store.guideline_kept()) == (3, "# Another", None)
+
+
+def test_an_older_database_tells_from_its_journal_which_guideline_the_file_had(database, make_task, clock):
+    task = make_task()
+    with Store.open(database, task, clock) as store:
+        edited = store.set_guideline("# From the page", join(store, 9, "owner"))
+        store.database.write(lambda c: c.run("DELETE FROM meta WHERE name = 'guideline_file'")).result()
+    with Store.open(database, task, clock) as store:
+        assert store.guideline() == edited
+
+
+def test_a_guideline_that_was_not_committed_is_given_to_nobody(store, clock, monkeypatch):
+    from tamis.people.store import loading
+
+    def fails(*_):
+        raise OSError("the disk is full")
+
+    old = store.guideline().hash
+    monkeypatch.setattr(loading.journal, "append", fails)
+    with pytest.raises(OSError, match="disk is full"):
+        store.set_guideline("# Never")
+    monkeypatch.undo()
+
+    def late(c):
+        loading.Loading._new_guideline(store, c, "# Never", None)
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="disk is full"):
+        store.database.write(late).result()
+    assert store._guideline == store.guideline().hash == old

@@ -101,6 +101,7 @@ class Transaction(Connection):
         super().__init__(raw)
         self.now = now
         self.head = Head(0, GENESIS)
+        self.committed: list[Callable[[], None]] = []  # what memory must follow once the change is on disk
         self._cursor: Any = raw.connection.cursor()
 
     def run(self, sql: str, **values: Any) -> Any:
@@ -252,7 +253,7 @@ class Database:
                 self.before(one)
             outcomes: list[tuple[Any, BaseException | None]] = []
             for piece in pieces:
-                head = one.head
+                head, committed = one.head, len(one.committed)
                 one.run("SAVEPOINT piece")
                 try:
                     one.now = self.clock()
@@ -262,6 +263,7 @@ class Database:
                     one.run("ROLLBACK TO SAVEPOINT piece")
                     one.run("RELEASE SAVEPOINT piece")
                     one.head = head
+                    del one.committed[committed:]
                     outcomes.append((None, error))
                 else:
                     outcomes.append((result, None))
@@ -270,6 +272,8 @@ class Database:
             if not raw.invalidated:
                 one.run("ROLLBACK")
             raise
+        for follow in one.committed:
+            follow()
         return outcomes
 
     # --- the schema ---------------------------------------------------------------------------------------------

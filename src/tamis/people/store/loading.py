@@ -27,13 +27,7 @@ class Loading(Base):
     def load(self) -> None:
         """Brings the database up to the task: what is new is added, what was taken out of a file stays."""
         self._bind()
-        text = self.task.guideline_text
-        with self.database.reading_one() as c:
-            current = self._current(c)
-        if current is None or current.hash != guideline_hash(text):
-            self.set_guideline(text, None)
-        else:
-            self._guideline = current.hash
+        self._guideline_of_file(self.task.guideline_text)
         plan = self.task.qualification
         sources = (
             ("train", plan.train if plan else None),
@@ -159,10 +153,39 @@ class Loading(Base):
     # --- the guideline ------------------------------------------------------------------------------------------
 
     @write
+    def _guideline_of_file(self, c: Transaction, text: str) -> None:
+        """The file's guideline becomes the current one if the file has changed since it was last loaded: what an owner
+        wrote on the page meanwhile stays under a file that is as it was."""
+        digest, current, loaded = guideline_hash(text), self._current(c), c.meta("guideline_file")
+        if loaded is None:  # a database of before this was remembered: nobody but a file writes without an author
+            for row in c.all("SELECT body FROM journal WHERE kind = 'guideline' ORDER BY seq"):
+                body = json.loads(row.body)
+                loaded = body["hash"] if body["by"] is None else loaded
+        c.set_meta("guideline_file", digest)
+        if current is None or (loaded != digest and current.hash != digest):
+            current = self._new_guideline(c, text, None)
+        found = current.hash
+
+        def follow() -> None:
+            self._guideline = found
+
+        c.committed.append(follow)
+
+    def guideline_kept(self) -> Guideline | None:
+        """The current guideline where it is not the file's, but one that an owner wrote on the page after the file was
+        loaded; None where the two are the same."""
+        with self.database.reading_one() as c:
+            current, loaded = self._current(c), c.meta("guideline_file")
+        return current if current is not None and loaded is not None and current.hash != loaded else None
+
+    @write
     def set_guideline(self, c: Transaction, text: str, by: int | None = None) -> Guideline:
         """A new version of the guideline: new examples are given under it. Labels made under older ones stay until
         `relabel` opens them again. A version that was here before becomes the current one again."""
         self._owner(c, by)
+        return self._new_guideline(c, text, by)
+
+    def _new_guideline(self, c: Transaction, text: str, by: int | None) -> Guideline:
         digest = guideline_hash(text)
         current = self._current(c)
         if current is not None and current.hash == digest:
@@ -177,7 +200,11 @@ class Loading(Base):
             now=c.now,
         )
         journal.append(c, "guideline", {"hash": digest, "number": number, "by": self._pseudonym(c, by)})
-        self._guideline = digest
+
+        def follow() -> None:
+            self._guideline = digest
+
+        c.committed.append(follow)
         return Guideline(digest, number, text, c.now)
 
     def guideline(self, hash: str | None = None) -> Guideline:
