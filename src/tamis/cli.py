@@ -183,7 +183,10 @@ def rules(
         bool, typer.Option("--presets", help="The presets that come with Tamis, and their rules.")
     ] = False,
     signals: Annotated[
-        bool, typer.Option("--signals", help="Every signal that a rule may read, with its unit.")
+        bool,
+        typer.Option(
+            "--signals", help="Every signal that a rule may read, with its unit; of a recipe's own with --work."
+        ),
     ] = False,
     json_: Json = False,
 ) -> None:
@@ -194,10 +197,14 @@ def rules(
     if context.invoked_subcommand is not None:
         return
     from tamis import running
+    from tamis.corpora import Corpus
+    from tamis.workspace import Workspace
 
     with errors():
         if signals:
-            found = running.signal_list()
+            given = [context.get_parameter_source(name) for name in ("work", "corpus")]
+            asked = any(source is not None and source.name != "DEFAULT" for source in given)
+            found = running.signal_list(Corpus(Workspace(work), corpus) if asked else None)
         elif presets:
             found = running.preset_list()
         else:

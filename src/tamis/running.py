@@ -270,14 +270,18 @@ def describe_check(path: Path, found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def signal_list() -> list[dict[str, str]]:
+def signal_list(corpus: Corpus | None = None) -> list[dict[str, str]]:
+    """Every signal of the registry, and what the recipe of `corpus` measured beside them."""
     from tamis.signals import GROUPS
 
-    return [
-        {"signal": f"{group.name}.{column.name}", "unit": column.unit, "meaning": column.description}
+    found = {
+        f"{group.name}.{column.name}": (column.unit, column.description)
         for group in GROUPS.values()
         for column in group.columns
-    ]
+    }
+    if corpus:
+        found |= {name: (unit, meaning) for name, (_, unit, meaning) in corpus.columns.items() if name not in found}
+    return [{"signal": name, "unit": unit, "meaning": meaning} for name, (unit, meaning) in found.items()]
 
 
 def preset_list() -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ import typer
 from tamis.commands.shared import CorpusName, Json, Work, errors, show
 
 if TYPE_CHECKING:
+    from tamis.corpora import Corpus
     from tamis.verdicts.rules import RuleSet
 
 
@@ -37,7 +38,7 @@ def diff(
 
     with errors():
         reader = Corpus(Workspace(work), corpus)
-        sets = (_rules(first, work), _rules(second, work))
+        sets = (_rules(first, reader), _rules(second, reader))
         found = disagreement.disagreement(
             reader,
             (first, second),
@@ -95,8 +96,8 @@ def tune(
         show(found.to_json()) if json_ else typer.echo(tuning.render(found))
 
 
-def _rules(name: str, work: Path) -> RuleSet:
-    """The rules of a preset, of a recipe, or of a corpus."""
+def _rules(name: str, reader: Corpus) -> RuleSet:
+    """The rules of a preset, of a recipe, or of a corpus. A preset may read what the recipe of `reader` measured."""
     from tamis import recipe
     from tamis.corpora import Corpus
     from tamis.pipeline import rules_of
@@ -104,12 +105,12 @@ def _rules(name: str, work: Path) -> RuleSet:
     from tamis.workspace import Workspace, WorkspaceError
 
     if name in preset_names():
-        return load_rules([name], {})
+        return load_rules([name], {}, reader.catalogue)
     if name.endswith((".yaml", ".yml")):
         return rules_of(recipe.load(Path(name)))
     folder, colon, last = name.rpartition(":")
     try:
-        return Corpus(Workspace(Path(folder) if colon else work), last).rules
+        return Corpus(Workspace(folder) if colon else reader.work, last).rules
     except WorkspaceError as error:
         if colon:
             raise

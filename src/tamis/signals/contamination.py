@@ -69,7 +69,7 @@ def make(params: Mapping[str, Any], paths: Mapping[str, str]) -> SignalGroup:
         columns=COLUMNS,
         packages=(),
         compute=compute,
-        description="evaluation items found in the document",
+        description="Evaluation items found in the document, where the recipe has `decontaminate`.",
     )
 
 
