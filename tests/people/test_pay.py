@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from tamis.people.pay import Work, ledger, wilson
+from tamis.people.pay import Work, ledger, out_of_reach, wilson
 from tamis.people.task import Pay
 
 PAY = Pay(piece=0.10, currency="EUR", hourly=15, bonus={"accuracy": 0.8, "least": 20, "share": 0.25})
@@ -30,6 +30,29 @@ def test_a_bonus_needs_enough_gold_and_a_sure_accuracy():
     assert [line.bonus for line in lines] == [2.5, 0, 0, 2.5]
     assert lines[2].gold_accuracy == pytest.approx(0.8889), "right often, but not surely often enough"
     assert lines[2].gold_low < 0.8 < lines[3].gold_low
+
+
+def test_the_total_is_the_sum_of_what_is_shown():
+    pay = Pay(piece=0.05, bonus={"accuracy": 0.1, "least": 1, "share": 0.1})
+    [line] = ledger([Work("r-1", "", 35, 1_750_000, (), 5, 0)], pay).lines
+    assert (line.piece_pay, line.bonus, line.total) == (1.75, 0.18, 1.93), "halves go up"
+    [odd] = ledger([Work("r-1", "", 1, 1_004_000, (), 5, 0)], pay).lines
+    assert (odd.piece_pay, odd.bonus, odd.total) == (1.0, 0.1, 1.1)
+    [two] = ledger([Work("r-1", "", 1, 1_044_000, (), 5, 0)], pay.model_copy(update={"bonus": PAY.bonus})).lines
+    assert two.total == 1.04
+    [both] = ledger([Work("r-1", "", 1, 45_000, (), 5, 0)], pay).lines
+    assert (both.piece_pay, both.bonus, both.total) == (0.05, 0.0, 0.05)
+    [lost] = ledger([Work("r-1", "", 1, 1_044_000, (), 5, 0)], pay).lines
+    assert (lost.piece_pay, lost.bonus, lost.total) == (1.04, 0.1, 1.14), "not 1.15, of 1.1484"
+
+
+def test_a_bonus_out_of_reach_is_named():
+    assert "meets about 3" in out_of_reach(PAY, 0.1, 8, 24)
+    assert "meets about 8" in out_of_reach(PAY, 0.1, 8, 2400), "no more gold than there is"
+    few = PAY.model_copy(update={"bonus": PAY.bonus.model_copy(update={"least": 3})})
+    assert "only surely above 0.44" in out_of_reach(few, 0.1, 8, 24)
+    assert out_of_reach(PAY, 0.1, 100, 2400) is None
+    assert out_of_reach(None, 0.1, 8, 24) is None
 
 
 def test_an_hour_is_counted_by_the_median_so_one_forgotten_page_does_not_hide_low_pay():

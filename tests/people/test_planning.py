@@ -80,6 +80,20 @@ def test_a_budget_ends_it() -> None:
     assert found.to_json()["cost"]["mean"] == pytest.approx(120)
 
 
+def test_a_budget_is_compared_with_as_many_labels() -> None:
+    found = plan(Settings(500, 0.75, 0.95, budget=100), projects=40)
+    assert (found.same, found.saved, found.fixed) == (None, None, ())
+    # A fifth of the examples is right three times in four, the rest half the time: as with any other way to spend it.
+    assert found.even is not None
+    assert found.even.mean == pytest.approx(0.55, abs=0.02)
+    assert found.accuracy.mean == pytest.approx(found.even.mean, abs=0.02)
+    assert "as many labels, spread evenly, give 0.5" in describe(found)
+    assert "as accurate" not in describe(found)
+    plenty = plan(Settings(100, 0.75, 0.95, budget=100_000), projects=5)
+    assert plenty.even is None
+    assert plenty.same is not None
+
+
 def test_the_same_seed_gives_the_same_plan() -> None:
     settings = Settings(100, 0.7, 0.9)
     assert plan(settings, projects=5) == plan(settings, projects=5)

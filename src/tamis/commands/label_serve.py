@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tamis.commands.shared import Json, Refused, errors, show
+from tamis.errors import WrongUse
 
 if TYPE_CHECKING:
     from tamis.people.store import Store
@@ -20,6 +21,12 @@ DatabaseName = Annotated[
     str | None,
     typer.Option("--database", "-d", help="SQLite file or postgresql+psycopg://...; labels/NAME.sqlite where absent."),
 ]
+
+ROLES = ("rater", "adjudicator", "owner")  # of people; models come by `judge` and `import`
+
+
+class NotAnAnswer(ValueError, WrongUse):
+    """What is given as a final label does not fit the question."""
 
 
 def _address(target: str, database: str | None) -> str:
@@ -103,6 +110,8 @@ def invite(
 
     Example: `tamis label invite preference.yaml --email ada@example.org --url https://labels.example.org`
     """
+    if role not in ROLES:
+        raise typer.BadParameter(f"there is no role {role}: {', '.join(ROLES)}", param_hint="--role")
     with _opened(target, database) as store:
         link = f"{url.rstrip('/')}/join/{store.invite(role, None, email, days)}"  # type: ignore[arg-type]
         show({"link": link, "role": role}) if json_ else typer.echo(link)
@@ -233,7 +242,7 @@ def adjudicate(
     example: Annotated[str | None, typer.Argument(help="The example to decide; without, the queue is listed.")] = None,
     value: Annotated[str | None, typer.Argument(help="Its final label: a word, or JSON.")] = None,
     why: Annotated[str, typer.Option(help="The reason; it stays with the label.")] = "",
-    by: Annotated[str | None, typer.Option(help="Whose decision: e-mail address or pseudonym.")] = None,
+    by: Annotated[str | None, typer.Option(help="Whose decision, needed for one: e-mail address or pseudonym.")] = None,
     least: Annotated[float, typer.Option(min=0, max=1, help="List what has a lower posterior than this.")] = 0.8,
     method: Annotated[str, typer.Option(help="How labels are aggregated first; `none` to leave posteriors.")] = "auto",
     limit: Annotated[int, typer.Option(min=1)] = 20,
@@ -242,17 +251,28 @@ def adjudicate(
 ) -> None:
     """Lists examples that need a decision, the least certain first, or decides one.
 
+    Listing aggregates the labels first and keeps the posteriors in the database, which also the web page's queue goes
+    by from then on: an example that raters dispute leaves it where its posterior is high enough. `--method none` only
+    lists. A decision on an example that has one counts in its place; the earlier one stays in the journal.
+
     Example: `tamis label adjudicate preference.yaml pair-7 response_a --why "b invents a source" --by ada@example.org`
     """
+    from tamis.people.answers import BadAnswer
+
     with _opened(target, database) as store:
         if example is not None:
             if value is None:
                 raise typer.BadParameter("give the final label too")
+            if by is None:
+                raise typer.BadParameter("say whose decision it is: --by, with an e-mail address or a pseudonym")
             plain = store.task.kind in ("choice", "pairwise", "text", "rewrite")
-            store.adjudicate(
-                example, value if plain else _json(value), None if by is None else _somebody(store, by), why
-            )
-            _say(f"{example} is decided.")
+            before = next((one for one in store.finals() if one.example == example), None)
+            try:
+                store.adjudicate(example, value if plain else _json(value), _somebody(store, by), why)
+            except BadAnswer as error:
+                raise NotAnAnswer(f"{_short(value)} cannot be the final label of {example}: {error}") from None
+            told = f": {_short(before.value)} ({before.why})" if before else ""
+            _say(f"{example} is decided." + (f" This replaces the decision of {before.by}{told}." if before else ""))
             return
         if method != "none" and len(store.matrix()):
             store.aggregate(method)

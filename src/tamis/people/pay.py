@@ -1,7 +1,8 @@
 """The pay ledger: what each rater has earned, by piece and by bonus, and what that comes to an hour.
 
-Pure arithmetic over one `Work` per rater; the store gathers those. Money is counted in millionths of the currency and
-rounded once, at the end. Under the descriptive paradigm nobody is scored, so a task cannot have a bonus rule there.
+Pure arithmetic over one `Work` per rater; the store gathers those. Money is counted in millionths of the currency, in
+decimals; piece-rate pay and bonus are rounded to hundredths, halves up, and the total is their sum as shown. Under
+the descriptive paradigm nobody is scored, so a task cannot have a bonus rule there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import io
 import math
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
+from decimal import ROUND_HALF_UP, Decimal
 
 from tamis.people.task import Pay
 
@@ -109,13 +111,13 @@ def _line(work: Work, pay: Pay | None) -> Line:
     middle = median(sorted(work.seconds)) if work.seconds else None
     gold = work.gold_right + work.gold_wrong
     low = wilson(work.gold_right, gold)[0] if gold else None
-    earned = 0.0
+    earned = Decimal(0)
     rule = pay.bonus if pay else None
     if rule and low is not None and gold >= rule.least and low >= rule.accuracy:
-        earned = work.micro * rule.share
-    piece, extra = round(work.micro / MILLION, 2), round(earned / MILLION, 2)
+        earned = work.micro * Decimal(str(rule.share))
+    piece, extra = _hundredths(Decimal(work.micro)), _hundredths(earned)
     hours = middle * work.paid / 3600 if middle is not None else None
-    total = round((work.micro + earned) / MILLION, 2)
+    total = piece + extra
     return Line(
         work.rater,
         work.name,
@@ -123,15 +125,45 @@ def _line(work: Work, pay: Pay | None) -> Line:
         middle,
         None if hours is None else round(hours, 4),
         round(sum(work.seconds) / 3600, 4),
-        piece,
+        float(piece),
         gold,
         round(work.gold_right / gold, 4) if gold else None,
         None if low is None else round(low, 4),
-        extra,
-        total,
-        round((work.micro + earned) / MILLION / hours, 2) if hours else None,
+        float(extra),
+        float(total),
+        round(float(total) / hours, 2) if hours else None,
         pay.currency if pay else "",
     )
+
+
+def _hundredths(micro: Decimal) -> Decimal:
+    """Millionths in hundredths of the currency, halves up, as people round money."""
+    return (micro / MILLION).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+def out_of_reach(pay: Pay | None, gold_share: float, gold_rows: int, examples: int) -> str | None:
+    """Why hardly anybody can earn the bonus, in one sentence; None where it can be earned.
+
+    gold_share: how often a rater is given gold; gold_rows: how many such questions there are, each asked once;
+    examples: how many there are to label, each once by a rater. Who labels all of them meets about this many of the
+    gold questions, and even without a mistake the interval of so few may reach below what the bonus asks.
+    """
+    if pay is None or pay.bonus is None:
+        return None
+    rule = pay.bonus
+    met = min(gold_rows, round(examples * gold_share / (1 - gold_share)))
+    if met < rule.least:
+        return (
+            f"the bonus needs {rule.least} gold questions (`pay.bonus.least`), but who labels all {examples:,} "
+            f"examples meets about {met}: lower it, or raise `gold.share` and add gold"
+        )
+    if (low := wilson(met, met)[0]) < rule.accuracy:
+        return (
+            f"the bonus asks for a gold accuracy surely above {rule.accuracy:g} (`pay.bonus.accuracy`), but who labels "
+            f"all {examples:,} examples and answers about {met} gold questions, all rightly, is only surely above "
+            f"{low:.2f}: lower it, or raise `gold.share` and add gold"
+        )
+    return None
 
 
 def median(ordered: list[float]) -> float:

@@ -112,7 +112,8 @@ class Fixed:
 class Plan:
     """What asking adaptively comes to. labels: of one example; accuracy: share of examples whose likeliest class is the
     true one; done: share of examples whose posterior passed the target; fixed: the same with equal numbers, up to the
-    least that reaches the adaptive accuracy, `same` (None where none up to `most` does)."""
+    least that reaches the adaptive accuracy, `same` (None where none up to `most` does). even: where a budget ends the
+    asking, there is no `fixed`, but the accuracy of as many labels spread evenly over the examples."""
 
     settings: Settings
     projects: int
@@ -123,6 +124,7 @@ class Plan:
     total: Figure
     fixed: tuple[Fixed, ...]
     same: int | None
+    even: Figure | None = None
 
     @property
     def cost(self) -> Figure | None:
@@ -147,10 +149,13 @@ def plan(settings: Settings, *, projects: int = 200, seed: int = 17) -> Plan:
     rng = np.random.default_rng(seed)
     rows = np.array([_adaptive(settings, rng) for _ in range(projects)])  # labels an example, accuracy, done, total
     labels, accuracy, done, total = (_figure(column) for column in rows.T)
+    if settings.budget is not None and total.high >= settings.budget:
+        even = _figure(np.array([_fixed(settings, settings.budget, rng) for _ in range(projects)]))
+        return Plan(settings, projects, seed, labels, accuracy, done, total, (), None, even)
     fixed: list[Fixed] = []
     same = None
     for overlap in range(1, settings.most + 1):
-        found = _figure(np.array([_fixed(settings, overlap, rng) for _ in range(projects)]))
+        found = _figure(np.array([_fixed(settings, overlap * settings.examples, rng) for _ in range(projects)]))
         fixed.append(Fixed(overlap, found))
         if found.mean >= accuracy.mean - 1e-9:
             same = overlap
@@ -174,12 +179,15 @@ def describe(found: Plan) -> str:
         lines.append(f"cost       {found.cost.mean:,.2f} [{found.cost.low:,.2f}, {found.cost.high:,.2f}]")
     if given.budget is not None and found.done.mean < 1:
         lines.append(f"budget     {given.budget:,} labels: what is not done when it ends keeps its posterior")
-    if found.same is None:
+    if found.even is not None:
+        lines.append(f"fixed      as many labels, spread evenly, give {found.even}")
+    elif found.same is None:
         lines.append(f"fixed      no overlap up to {given.most} is as accurate: {given.most} raters each give "
                      f"{found.fixed[-1].accuracy}")  # fmt: skip
     else:
         lines.append(
-            f"fixed      {found.same} labels each are as accurate ({found.fixed[-1].accuracy}): "
+            f"fixed      {found.same} {'label each is' if found.same == 1 else 'labels each are'} as accurate "
+            f"({found.fixed[-1].accuracy}): "
             f"asking adaptively saves {found.saved:.0%}"
         )
     lines.append(f"simulated  {found.projects:,} projects, seed {found.seed}; brackets hold 95% of them")
@@ -233,9 +241,10 @@ def _adaptive(settings: Settings, rng: np.random.Generator) -> tuple[float, floa
     return total / settings.examples, float(right.mean()), float((sure >= settings.target - EDGE).mean()), total
 
 
-def _fixed(settings: Settings, overlap: int, rng: np.random.Generator) -> float:
+def _fixed(settings: Settings, total: int, rng: np.random.Generator) -> float:
+    """Accuracy of so many labels, each example having the same number of them, or one more."""
     logs = np.zeros((settings.examples, settings.classes))
     rows = np.arange(settings.examples)
-    for _ in range(overlap):
-        _ask(settings, logs, rows, rng)
+    for start in range(0, total, settings.examples):
+        _ask(settings, logs, rows[: total - start], rng)
     return float(_best(logs)[1].mean())

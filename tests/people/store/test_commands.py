@@ -23,10 +23,40 @@ def labelled(tmp_path, clock):
     return str(tmp_path / "labels.sqlite")
 
 
-def run(*arguments, code=0):
+def run(*arguments, code=0, error=False):
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert done.exit_code == code, done.output + str(done.exception)
-    return done.stdout
+    return done.stderr if error else done.stdout
+
+
+def judge(database):
+    """The pseudonym of an adjudicator."""
+    with Store.open(database) as store:
+        number = join(store, 9, role="adjudicator")
+        return next(rater.pseudonym for rater in store.raters() if rater.id == number)
+
+
+def test_a_decision_that_cannot_be_is_one_line(labelled):
+    told = run("adjudicate", labelled, "e-0", "bugg", "--why", "x", "--by", judge(labelled), code=2, error=True)
+    assert told.startswith("error: bugg cannot be the final label of e-0: ")
+    assert "Traceback" not in told
+    assert told.count("\n") == 1
+
+
+def test_a_decision_is_somebodys_and_says_what_it_replaces(labelled):
+    assert "--by" in run("adjudicate", labelled, "e-0", "no", "--why", "x", code=2, error=True)
+    who = judge(labelled)
+    first = run("adjudicate", labelled, "e-0", "no", "--why", "0 is even", "--by", who, error=True)
+    assert "replaces" not in first
+    again = run("adjudicate", labelled, "e-0", "yes", "--why", "on second thoughts", "--by", who, error=True)
+    assert f"replaces the decision of {who}: no (0 is even)" in again
+
+
+def test_people_are_invited_to_peoples_roles(labelled):
+    told = run("invite", labelled, "--role", "boss", code=2, error=True)
+    assert "rater, adjudicator, owner" in told
+    assert "model" not in told
+    run("invite", labelled, "--role", "model", code=2)
 
 
 def test_verify_says_the_head_and_finds_what_was_altered(labelled):
@@ -55,7 +85,7 @@ def test_links_ledger_and_erasure(labelled):
 
 def test_adjudicate_relabel_and_export(labelled, tmp_path):
     assert json.loads(run("adjudicate", labelled, "--json", "--method", "majority")) == []
-    run("adjudicate", labelled, "e-0", "no", "--why", "0 is even")
+    run("adjudicate", labelled, "e-0", "no", "--why", "0 is even", "--by", judge(labelled))
     assert json.loads(run("relabel", labelled, "--json"))["labels"] == 0
     assert "rows" in run("export", labelled, tmp_path / "a.jsonl", "--method", "majority")
     assert "18 here already" in run("import", labelled, tmp_path / "a.jsonl")
