@@ -128,6 +128,7 @@ def test_a_signal_that_raises_on_a_row_is_null_there(tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept"] == 9  # what was not measured is not dropped
     assert "9 documents   not measured: own 1" in done.stderr
+    assert "warning: the signals own failed on 1 of 9 documents: null there" in done.stderr
     (manifest,) = (tmp_path / "work/_done/signals").rglob("own@*/*.json")
     assert json.loads(manifest.read_text())["summary"]["failed"] == {"own": {"ZeroDivisionError": 1}}
 
@@ -208,3 +209,54 @@ def test_verdicts_of_a_signal_that_is_being_made_again_are_withdrawn(tmp_path):
     done = tamis("why", "http://a.org/3", "--work", tmp_path / "work")
     assert done.returncode == 2
     assert "not whole" in done.stderr
+
+
+def test_an_edit_that_raises_on_one_document_leaves_that_one_and_is_counted(tmp_path):
+    rows = [{"text": f"document {i}"} for i in range(9)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    body = "@edit('e', version=1)\ndef f(text):\n    1 // ('4' not in text)\n    return [(0, 8, 'page')]\n"
+    written(tmp_path, body)
+    recipe = tmp_path / "r.yaml"
+    head = "extend: [mine.py]\nclean: {edits: [e]}\nsources: [{name: rows, path: rows.jsonl}]\n"
+    recipe.write_text(head + "rules: {set: {}}\ntokens: null\ndedup: {exact: false, minhash: null}\n")
+    done = tamis("run", recipe, "--work", tmp_path / "work", "-j", 1)
+    assert done.returncode == 0, done.stderr
+    texts = [row for path in (tmp_path / "work/corpora/main/text").glob("*") for row in pq.read_table(path).to_pylist()]
+    assert sorted(row["text"] for row in texts) == sorted(f"{'document' if i == 4 else 'page'} {i}" for i in range(9))
+    assert "goes on without the edits of e: edit e raised ZeroDivisionError" in done.stderr
+    assert "'document 4'" in done.stderr
+    assert "warning: the edit e failed on 1 of 9 documents" in done.stderr
+    (manifest,) = (tmp_path / "work/_done/edits/clean").glob("*.json")
+    assert json.loads(manifest.read_text())["summary"]["failed"] == {"e": {"ZeroDivisionError": 1}}
+
+    written(tmp_path, body.replace("'4' not in text", "0").replace("version=1", "version=2"))
+    done = tamis("run", recipe, "--work", tmp_path / "other", "-j", 1)
+    assert done.returncode == 1
+    assert "failed on all 9 documents" in done.stderr
+
+
+def test_a_signal_that_always_raises_is_named_in_the_last_lines(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": f"document {i}"}) + "\n" for i in range(9)))
+    written(tmp_path, "@signal('own.n', version=1)\ndef ratio(text: str) -> int: return 1 // 0\n")
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("extend: [mine.py]\nsources: [{name: rows, path: rows.jsonl}]\ntokens: null\n")
+    done = tamis("run", recipe, "--work", tmp_path / "work", "-j", 1)
+    assert done.returncode == 1
+    last = done.stderr[done.stderr.index("error: ") :]
+    assert "signal group 'own' failed on all 9 documents of a batch, in ratio (" in last
+    assert "mine.py, line 3): ZeroDivisionError" in last
+
+
+def test_a_file_without_a_decorator_is_refused(tmp_path):
+    path = written(tmp_path, "def f(text: str) -> int: return 1\n")
+    with pytest.raises(ExtensionError, match="no function has a decorator"):
+        load(path)
+
+
+def test_a_span_that_is_none_is_named_with_the_text(tmp_path):
+    import pyarrow as pa
+
+    path = written(tmp_path, "@edit('e', version=1)\ndef f(text): return [(0, 3)]")
+    (made,) = extending.edits([path], ["e"])
+    with pytest.raises(ExtensionError, match=r"edit e gave \(0, 3\), no .* begins with 'abcdef'"):
+        made.editor(pa.array(["abcdef"], pa.large_string()))

@@ -45,6 +45,17 @@ class ExtensionError(ValueError, WrongUse):
     """A file of extensions, or a function in it, cannot be used; the message says which and why."""
 
 
+class EditFailed(ExtensionError):
+    """An edit raised on a text, or gave spans that are none. `.kind`: the name of what it raised, or `BadSpan`."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[EditFailed], tuple[str, str]]:
+        return EditFailed, (str(self), self.kind)
+
+
 @dataclass(frozen=True)
 class Extension:
     """One decorated function. `columns`: of a signal, its Arrow type by column name. `source`: hash of its code, by
@@ -104,7 +115,8 @@ def signal(
 
 def edit(name: str, *, version: int) -> Callable[[F], F]:
     """An edit of a text: the function yields (start, end, replacement) with positions in characters, in order and
-    without overlap; an empty replacement takes the span out."""
+    without overlap; an empty replacement takes the span out. A text on which it raises is not edited by it, counted,
+    and no other text is touched."""
     return lambda function: _marked(function, "edit", name, version)
 
 
@@ -149,6 +161,10 @@ def _load(path: str, stamp: int) -> tuple[Extension, ...]:
     except Exception as error:
         raise ExtensionError(f"{path}: {_line(error, path)}{type(error).__name__}: {error}") from error
     found = [getattr(value, _MARK) for value in vars(module).values() if hasattr(value, _MARK)]
+    if not found:
+        raise ExtensionError(
+            f"{path}: no function has a decorator of tamis.extend (@signal, @edit or @source), so it adds nothing"
+        )
     for number, one in enumerate(found):
         if any((one.kind, one.name) == (other.kind, other.name) for other in found[:number]):
             raise ExtensionError(f"{path}: two {one.kind}s are named {one.name}")

@@ -43,12 +43,14 @@ def guarded(
     function: Callable[..., T],
     *arguments: Any,
     seconds: float | None = None,
+    said: str = "left out",
 ) -> Iterator[tuple[int, int, T | None]]:
     """(start, stop, `function(cut(start, stop), *arguments)`) for pieces that cover `rows` in order; None where lost.
 
     `rows`: what the rows are called, their numbers in the shard. `cut(start, stop)`: those positions of the batch.
     `function`: of a module, with a result and arguments that can be pickled; its results must not depend on how rows
-    are cut. Nothing can be charged to a row while the caller works on a piece. A lost piece is a single row.
+    are cut. `said`: what becomes of a lost row, for the warning. Nothing can be charged to a row while the caller works
+    on a piece. A lost piece is a single row.
     Raises what `function` raises.
     """
     if not len(rows):
@@ -73,7 +75,8 @@ def guarded(
         try:
             made = context.alone(function, piece, *arguments, seconds=limit)
         except (Hung, Died) as error:
-            logger.warning("%s is left out: %s", name, error)
+            how = str(error).removeprefix(f"{function.__name__} ")
+            logger.warning("%s, %s: what worked on it alone %s", name, said, how)
             yield at, at + 1, None
         else:
             yield at, at + 1, made

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ import pyarrow.compute as pc
 
 from tamis.clean.boilerplate import boilerplate_edits
 from tamis.clean.edits import apply_edits, merge, nothing, rebase
-from tamis.clean.extra import ExtraEdits, edit_further
+from tamis.clean.extra import ExtraEdits, Failure, edit_further
 from tamis.clean.lines import TrimName, trims
 from tamis.clean.unicode import unicode_edits
 from tamis.documents import EDITS, ParquetShard, read_batches, read_table
 from tamis.engine import Context
 from tamis.quarantine import Slices, guarded
+
+logger = logging.getLogger(__name__)
 
 # Parts of the stages' keys.
 EDITS_VERSION = 1
@@ -52,9 +55,23 @@ def clean_edits(
     edits = unicode_edits(text) if options.unicode else nothing(len(text))
     if options.boilerplate:
         edits = merge(edits, rebase(boilerplate_edits(apply_edits(text, edits)), edits))
+    return _own_edits(text, edits, extra, [])
+
+
+def _own_edits(
+    text: pa.LargeStringArray, edits: pa.ListArray, extra: Sequence[ExtraEdits], failures: list[Failure]
+) -> pa.ListArray:
     for one in extra:
-        edits = edit_further(text, edits, one)
+        edits = edit_further(text, edits, one, failures)
     return edits
+
+
+def _edits_and_failures(
+    text: pa.LargeStringArray, options: CleanOptions, extra: Sequence[ExtraEdits]
+) -> tuple[pa.ListArray, list[Failure]]:
+    """What `clean_edits` gives, and what the recipe's own edits failed on: a worker of its own must send both."""
+    failures: list[Failure] = []
+    return _own_edits(text, clean_edits(text, options), extra, failures), failures
 
 
 def edits_task(context: Context, params: Mapping[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
@@ -62,21 +79,32 @@ def edits_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
 
     `params`: the recipe's section clean (`unicode`, `boilerplate`), `extra` (the recipe's own edits as JSON without
     paths) and their `paths`. Documents with null text have no edits.
-    Nor has one that kills or hangs its worker even alone: it is `lost`. Memory: one row group of text, a few batches.
+    Nor has one that kills or hangs its worker even alone: it is `lost`. One on which an edit of the recipe raises has
+    none of that edit, and is counted in `failed`. Memory: one row group of text, a few batches.
 
-    Returns {"in", "out" (documents), "reasons": {}, "edits": {"clean": {rule: count}}, "edited", "bytes", "lost"}.
+    Returns {"in", "out" (documents), "reasons": {}, "edits": {"clean": {rule: count}}, "edited", "bytes", "lost"} and,
+    where an edit failed, "failed": {edit: {type of exception: documents}}.
     """
     options = CleanOptions.from_params(params)
     extra = extra_edits_of(params)
     counts: Counter[str] = Counter()
+    failed: dict[str, Counter[str]] = {}
     documents = edited = size = lost = 0
     with ParquetShard(outputs[0], EDITS) as shard:
-        for batch in read_batches(inputs[0], ["text"]):
+        for batch in read_batches(inputs[0], ["id", "text"]):
             text = _without_nulls(batch.column("text"))
             rows = range(documents, documents + batch.num_rows)
-            for start, stop, made in guarded(context, rows, Slices(text), clean_edits, options, extra):
-                edits = nothing(stop - start) if made is None else made
-                lost += made is None
+            function: Callable[..., Any] = _edits_and_failures if extra else clean_edits
+            said = f"{inputs[0].stem}: the document stays, without edits"
+            for start, stop, made in guarded(context, rows, Slices(text), function, options, extra, said=said):
+                if made is None:
+                    lost += 1
+                    edits = nothing(stop - start)
+                elif isinstance(made, tuple):
+                    edits, failures = made
+                    _count(failed, failures, batch.column("id").slice(start))
+                else:
+                    edits = made
                 shard.write(pa.RecordBatch.from_arrays([edits], schema=EDITS))
                 counts.update(edits.flatten().field("rule").to_pylist())
                 edited += int(np.count_nonzero(np.diff(edits.offsets.to_numpy())))
@@ -91,7 +119,18 @@ def edits_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
         "edited": edited,
         "bytes": size,
         "lost": lost,
+        **({"failed": {name: dict(sorted(kinds.items())) for name, kinds in sorted(failed.items())}} if failed else {}),
     }
+
+
+def _count(failed: dict[str, Counter[str]], failures: Sequence[Failure], ids: pa.Array) -> None:
+    """Adds failures up; the first of an edit is warned of, with the document's id."""
+    for one in failures:
+        if one.edit not in failed:
+            logger.warning(
+                "document %s goes on without the edits of %s: %s", ids[one.row].as_py(), one.edit, one.message
+            )
+        failed.setdefault(one.edit, Counter())[one.kind] += 1
 
 
 def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
@@ -120,7 +159,9 @@ def trims_task(context: Context, params: Mapping[str, Any], inputs: list[Path], 
             wanted = _one(spaced.slice(documents, batch.num_rows))
             rows = range(documents, documents + batch.num_rows)
             text = _without_nulls(batch.column("text"))
-            for start, stop, made in guarded(context, rows, Slices(text, edits, wanted), _trim_edits, names):
+            cut = Slices(text, edits, wanted)
+            said = f"{inputs[0].stem}: the document stays, without edits of {', '.join(names)}"
+            for start, stop, made in guarded(context, rows, cut, _trim_edits, names, said=said):
                 lost += made is None
                 for name, trim in zip(names, made or [nothing(stop - start)] * len(names), strict=True):
                     shards[name].write(pa.RecordBatch.from_arrays([trim], schema=EDITS))

@@ -21,12 +21,26 @@ import pyarrow as pa
 from tamis.clean.edits import apply_edits, merge, nothing, rebase
 from tamis.documents import EDITS, ParquetShard, read_batches, read_table
 from tamis.engine import Context
+from tamis.extend import EditFailed, ExtensionError
 from tamis.quarantine import Slices, guarded
 
 # Part of the stage's key.
 VERSION = 1
 
+# an edit that fails on every document of a batch of at least so many is at fault itself
+DEFECT = 8
+
 Editor = Callable[[pa.LargeStringArray], pa.ListArray]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A document that an edit of the user failed on. `row`: in the batch. `kind`: the name of what was raised."""
+
+    edit: str
+    row: int
+    kind: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -63,9 +77,35 @@ class ExtraEdits:
         return ExtraEdits(**body)
 
 
-def edit_further(text: pa.LargeStringArray, edits: pa.ListArray, extra: ExtraEdits) -> pa.ListArray:
-    """`edits` of extracted text with those added that `extra` makes on the text that they give."""
-    return merge(edits, rebase(extra.editor(apply_edits(text, edits)), edits))
+def edit_further(
+    text: pa.LargeStringArray, edits: pa.ListArray, extra: ExtraEdits, failures: list[Failure]
+) -> pa.ListArray:
+    """`edits` of extracted text with those added that `extra` makes on the text that they give.
+
+    A document on which it fails has none of its edits and is added to `failures`. Raises ExtensionError where it
+    fails on all of eight or more: that is a defect, not a property of documents.
+    """
+    return merge(edits, rebase(_made(extra, apply_edits(text, edits), failures), edits))
+
+
+def _made(extra: ExtraEdits, text: pa.LargeStringArray, failures: list[Failure]) -> pa.ListArray:
+    editor = extra.editor
+    try:
+        return editor(text)
+    except EditFailed:
+        pass
+    made: list[pa.ListArray] = []
+    failed: list[Failure] = []
+    for row in range(len(text)):
+        try:
+            made.append(editor(text.slice(row, 1)))
+        except EditFailed as error:
+            failed.append(Failure(extra.name, row, error.kind, str(error)))
+            made.append(nothing(1))
+    if len(failed) == len(text) >= DEFECT:
+        raise ExtensionError(f"{failed[0].message}; it failed on all {len(text):,} documents of a batch")
+    failures += failed
+    return pa.concat_arrays(made)
 
 
 def extra_edits_task(
@@ -84,13 +124,14 @@ def extra_edits_task(
     before = [_one(read_table(path, ["edits"]).column("edits")) for path in inputs[1 : 1 + params["edits"]]]
     counts: Counter[str] = Counter()
     documents = edited = lost = 0
+    said = f"{inputs[0].stem}: the document stays, without the edits of {extra.name}"
     with ParquetShard(outputs[0], EDITS) as shard:
         for batch in read_batches(inputs[0], ["text"]):
             text = batch.column("text")
             text = text.fill_null("") if text.null_count else text
             rows = range(documents, documents + batch.num_rows)
             cut = Slices(text, *(edits.slice(documents, batch.num_rows) for edits in before))
-            for start, stop, made in guarded(context, rows, cut, _further, extra):
+            for start, stop, made in guarded(context, rows, cut, _further, extra, said=said):
                 lost += made is None
                 edits = nothing(stop - start) if made is None else made
                 shard.write(pa.RecordBatch.from_arrays([edits], schema=EDITS))

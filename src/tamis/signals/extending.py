@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tamis.clean.edits import from_lists
 from tamis.clean.extra import Editor, ExtraEdits
-from tamis.extend import Extension, ExtensionError, find, load
+from tamis.extend import EditFailed, Extension, ExtensionError, find, load
 from tamis.signals.batch import Batch
 from tamis.signals.extra import ExtraGroup
 from tamis.signals.group import Column, Options, SignalGroup
@@ -116,9 +116,10 @@ def _edit(one: Extension, text: pa.LargeStringArray) -> pa.ListArray:
         last = 0
         for first, stop, new in _spans(one, each):
             if not last <= first < stop <= len(each):
-                raise ExtensionError(
-                    f"edit {one.name} gave the span {first}-{stop} of a text of {len(each)} characters: spans are "
-                    "given in order, without overlap, and hold at least one character"
+                raise EditFailed(
+                    f"edit {one.name} gave the span {first}-{stop} of {_beginning(each)}: spans are given in order, "
+                    "without overlap, and hold at least one character",
+                    "BadSpan",
                 )
             last = stop
             row.append(number)
@@ -130,12 +131,20 @@ def _edit(one: Extension, text: pa.LargeStringArray) -> pa.ListArray:
 
 def _spans(one: Extension, text: str) -> Iterable[tuple[int, int, str]]:
     try:
-        return list(one.function(text) or ())
+        spans = list(one.function(text) or ())
     except Exception as error:
-        raise ExtensionError(
-            f"edit {one.name} raised {type(error).__name__}: {error}, on a text of {len(text):,} characters that "
-            f"begins with {text[:60]!a}"
-        ) from error
+        kind = type(error).__name__
+        raise EditFailed(f"edit {one.name} raised {kind}: {error}, on {_beginning(text)}", kind) from error
+    for span in spans:
+        if not (isinstance(span, tuple | list) and [type(part) for part in span] == [int, int, str]):
+            raise EditFailed(
+                f"edit {one.name} gave {span!r:.100}, no (start, end, replacement), on {_beginning(text)}", "BadSpan"
+            )
+    return spans
+
+
+def _beginning(text: str) -> str:
+    return f"a text of {len(text):,} characters that begins with {text[:60]!a}"
 
 
 def _byte_of(text: str) -> Callable[[int], int]:

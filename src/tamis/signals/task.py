@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -85,11 +86,13 @@ def measure_shard(
     failures: Failures = {}
     sums: Counter[str] = Counter()
     rows = 0
+    said = f"{Path(inputs[0]).stem}: the document stays, signals of {', '.join(g.name for g in groups)} are null there"
     with ExitStack() as stack:
         writers = [stack.enter_context(ParquetShard(p, g.schema)) for p, g in zip(outputs, groups, strict=True)]
         for batch in _batches(Path(inputs[0]), edits, wants, signals):
             numbers = range(rows, rows + len(batch))
-            for start, stop, made in guarded(context, numbers, batch.slice, _measured, wanted, options, failures):
+            work = guarded(context, numbers, batch.slice, _measured, wanted, options, failures, said=said)
+            for start, stop, made in work:
                 if made is None:
                     columns = [_lost(group, stop - start, failures) for group in groups]
                 else:
@@ -161,9 +164,15 @@ def _measure(
         for part in _measure(group, half, options, failures, whole=False)
     ]
     if whole and len(batch) >= DEFECT and sum(failures[group.name].values()) - before == len(batch):
-        first.add_note(f"signal group {group.name!r} failed on all {len(batch)} documents of a batch")
+        first.add_note(f"signal group {group.name!r} failed on all {len(batch)} documents of a batch{_place(first)}")
         raise first
     yield from parts
+
+
+def _place(error: BaseException) -> str:
+    """`, in questions (mine.py, line 7)`: where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f", in {frames[-1].name} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 def _compute(group: SignalGroup, batch: Batch, options: Options) -> pa.RecordBatch:
