@@ -2,7 +2,7 @@
 
 import io
 
-from tamis.console import ConsoleProgress, TaskBar, clock, size
+from tamis.console import ConsoleProgress, TaskBar, clock, several, size
 from tamis.workspace import Manifest
 
 
@@ -14,6 +14,18 @@ class Terminal(io.StringIO):
 def test_amounts_as_people_say_them():
     assert [clock(0), clock(62), clock(3725)] == ["0m00", "1m02", "1h02"]
     assert [size(999), size(1000), size(4_380_000_000), size(3e15)] == ["999 B", "1.0 kB", "4.4 GB", "3000.0 TB"]
+
+
+def test_one_is_no_plural():
+    assert [several(count, "shard") for count in (0, 1, 1200)] == ["0 shards", "1 shard", "1,200 shards"]
+
+
+def test_a_stage_without_words_has_no_gap_before_its_time():
+    out = io.StringIO()
+    progress = ConsoleProgress(stream=out)
+    progress.begin("signals", 1, 0)
+    progress.end("signals", manifests(), 61)
+    assert out.getvalue() == "signals                   1/1    1m01\n"
 
 
 def manifests():

@@ -87,14 +87,18 @@ def test_damage_is_named_and_mended(work, whole, kind):
 
 
 def test_what_no_manifest_names_is_found_and_removed_and_nothing_else(work):
-    left = ["documents/.00000.parquet.1f.part", "corpora/main/text/00099.parquet", "signals/old/00000.parquet"]
-    own = ["labels/mine.csv", "corpora/main/notes.md", "models/a.bin"]
+    left = ["documents/.00000.parquet.1f2e3d4c.part", "corpora/main/text/00099.parquet", "signals/old/00000.parquet"]
+    own = ["labels/mine.csv", "corpora/main/notes.md", "models/a.bin", "models/.mine.part"]
+    foreign = ["corpora/main/tokens/junk.txt", "signals/text/mine.csv"]  # where only stages write, but not theirs
+    own += foreign
     for name in left + own:
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_bytes(b"left")
     found = examine(work)
     assert sorted(orphan["file"] for orphan in found["orphans"]) == sorted(left)
-    assert "3 files (12 B) that no manifest names" in describe(found)
+    assert found["foreign"] == foreign
+    assert "3 files (12 B) that no manifest names: a killed run left them" in describe(found)
+    assert "2 files that Tamis did not write, in folders of its own: left alone" in describe(found)
     assert found["damaged"] == []
     assert "were removed" in describe(examine(work, repair=True))
     assert not any((work / name).exists() for name in left)
@@ -120,6 +124,48 @@ def test_a_damaged_index_is_written_anew_and_a_run_measures_nothing_again(work, 
     run(whole, work, "main.yaml")
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert examine(work)["damaged"] == []
+
+
+def test_a_missing_index_is_written_anew(work, whole):
+    (work / "tamis.json").unlink()
+    for create in (False, True):
+        with pytest.raises(WorkspaceError, match=r"lost its tamis\.json.*tamis doctor --repair"):
+            Workspace(work, create=create)
+    (entry,) = examine(work)["damaged"]
+    assert entry["what"].startswith("missing")
+    said = describe(examine(work, repair=True))
+    assert f"tamis run RECIPE.yaml --work {work}" in said
+    run(whole, work, "main.yaml")
+    assert examine(work)["damaged"] == []
+
+
+@pytest.mark.parametrize("more", [{}, {"corpora": {}}, {"corpora": {"main": 1}}])
+def test_a_workspace_of_a_newer_format_is_refused_and_not_repaired(work, more):
+    written = json.dumps({"format": 99} | more)
+    (work / "tamis.json").write_text(written)
+    for repair in (False, True):
+        with pytest.raises(WorkspaceError, match=r"has format 99.*Nothing was changed"):
+            examine(work, repair)
+    assert (work / "tamis.json").read_text() == written
+
+
+def test_a_repair_says_what_was_done_and_what_to_run(work):
+    (work / "documents/00000.parquet").unlink()
+    said = describe(examine(work, repair=True))
+    assert "1 were damaged or missing and are forgotten" in said
+    assert f"tamis run main.yaml --work {work}" in said
+
+
+def test_a_run_that_is_at_work_is_said(work):
+    (work / "documents/.00000.parquet.1f2e3d4c.part").write_bytes(b"half")
+    with Workspace(work).locked():
+        (work / "documents/.00001.parquet.1f2e3d4c.part").write_bytes(b"half")
+        found = examine(work)
+    assert found["running"]
+    assert "a run is at work here" in describe(found)
+    assert "a killed run left them" not in describe(found)
+    assert not examine(work)["running"]
+    assert "a killed run left them" in describe(examine(work))
 
 
 def test_repair_waits_for_nobody(work):

@@ -7,7 +7,7 @@ import pytest
 
 import engine_tasks
 from tamis.engine import Inline, TaskFailed
-from tamis.workspace import File, Progress, Stage, Task, Workspace, WorkspaceError, hash_file, key_of
+from tamis.workspace import DamagedManifest, File, Progress, Stage, Task, Workspace, WorkspaceError, hash_file, key_of
 
 UPPER = Stage("upper", engine_tasks.upper, version=1)
 
@@ -134,6 +134,27 @@ def test_refusals_say_what_to_do(tmp_path, work):
 def test_two_drivers_do_not_share_a_workspace(work):
     with work.locked(), pytest.raises(WorkspaceError, match="another tamis"), work.locked():
         pass
+
+
+def test_only_temporary_files_of_tasks_are_removed(work):
+    own, left = work.file(".draft.part"), work.file("upper/.0.txt.1f2e3d4c.part")
+    left.parent.mkdir()
+    for path in (own, left):
+        path.write_text("half")
+    with work.locked():
+        assert own.exists()
+        assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    "written", ["{", '{"a": 1}', "[1]", '{"files": [1], "summary": {}}', '{"files": [{"path": "x"}]}']
+)
+def test_a_damaged_manifest_is_named_with_the_way_out(tmp_path, work, written):
+    run(work, [Task("0", ("upper/0.txt",), (raw(tmp_path, "0.txt", "x"),))])
+    work.file("_done/upper/0.json").write_text(written)
+    for read in (lambda: work.manifest("upper", "0"), lambda: work.manifests("upper")):
+        with pytest.raises(DamagedManifest, match=r"_done/upper/0\.json is a damaged.*tamis doctor --work .* --repair"):
+            read()
 
 
 def test_forget_drops_tasks_that_are_no_more(tmp_path, work):

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import tamis
-from tamis.commands import audit, decontaminate, label, quality
+from tamis.commands import audit, decontaminate, label, quality, scale
 from tamis.commands import rules as rule_verbs
 from tamis.commands.shared import CorpusName, EngineName, Json, Refused, Work, Workers, errors, show
 
@@ -251,7 +251,7 @@ def doctor(
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Forget damaged files, which `tamis run` then makes again; remove what no manifest names."
+            "--repair", help="Forget damaged files, which `tamis run` then makes again; remove what killed runs left."
         ),
     ] = False,
     json_: Json = False,
@@ -267,11 +267,12 @@ def doctor(
     with errors():
         found = examine(work, repair)
         show(found) if json_ else typer.echo(describe(found))
-        if found.get("damaged"):
-            told = "are forgotten: run the recipe again to make them" if repair else (
-                "are damaged or missing: `tamis doctor --repair` forgets them, then `tamis run` makes them again"
-            )  # fmt: skip
-            raise Refused(f"{len(found['damaged'])} files {told}.")
+        if found.get("damaged") and not repair:
+            count = len(found["damaged"])
+            raise Refused(
+                f"{count} {'file is' if count == 1 else 'files are'} damaged or missing: `tamis doctor --work {work} "
+                "--repair` forgets them, then `tamis run` makes them again."
+            )
 
 
 rules_app.command("diff")(rule_verbs.diff)
@@ -281,6 +282,7 @@ app.add_typer(decontaminate.app, name="decontaminate")
 app.add_typer(audit.app, name="audit")
 app.add_typer(label.app, name="label")
 app.add_typer(quality.app, name="quality")
+app.add_typer(scale.app, name="scale")
 
 
 def _setting(change: str) -> tuple[str, str | bool]:

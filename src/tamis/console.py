@@ -34,6 +34,11 @@ def size(amount: float) -> str:
     return f"{amount:.1f} TB"
 
 
+def several(count: int, noun: str) -> str:
+    """`1 shard`, `1,200 shards`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 class ConsoleProgress(Progress):
     """Draws stages. `describe` turns a finished stage's manifests into the words at the end of its line."""
 
@@ -65,7 +70,8 @@ class ConsoleProgress(Progress):
         words = self._describe(stage, manifests)
         time_taken = "reused" if self._reused == self._tasks else clock(seconds)
         some = f"  ({self._reused} reused)" if 0 < self._reused < self._tasks else ""
-        self._line(f"{_name(stage)} {self._tasks:>4}/{self._tasks:<4} {words}  {time_taken}{some}")
+        told = f"{words}  {time_taken}" if words else time_taken
+        self._line(f"{_name(stage)} {self._tasks:>4}/{self._tasks:<4} {told}{some}")
 
     def say(self, line: str) -> None:
         self._line(line)

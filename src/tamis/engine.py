@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import multiprocessing as mp
 import os
@@ -41,6 +42,13 @@ MOST_DEATHS = 3
 # Nor is one whose items kill more workers than this: the fault is the machine's or the stage's, not the items'.
 MOST_SUSPECTS = 100
 HANG_SECONDS = 120.0
+# Of the machine or the network, so that the same task may do well another time.
+_PASSING = frozenset(
+    getattr(errno, name)
+    for name in ("EAGAIN", "EDQUOT", "EFBIG", "EHOSTUNREACH", "EINTR", "EIO", "EMFILE", "ENETUNREACH", "ENFILE",
+                 "ENOMEM", "ENOSPC", "EROFS", "ESTALE", "ETIMEDOUT")
+    if hasattr(errno, name)
+)  # fmt: skip
 # The reference kernels need some hundred times the time of the native ones, but not all work is theirs.
 REFERENCE_PATIENCE = 20.0
 
@@ -76,13 +84,15 @@ class Died(RuntimeError):
 
 
 class TaskFailed(RuntimeError):
-    """A task raised, or killed its workers again and again. `.name` is the task's, `.message` what is said of it."""
+    """A task raised, or killed its workers again and again. `.name` is the task's, `.message` what is said of it;
+    `.passing`: the cause may be gone when the task is tried again (a death, a full disk)."""
 
-    def __init__(self, name: str, message: str, detail: str = "") -> None:
+    def __init__(self, name: str, message: str, detail: str = "", passing: bool = False) -> None:
         super().__init__(f"{name}: {message}")
         self.name = name
         self.message = message
         self.detail = detail
+        self.passing = passing
 
 
 class Context(Protocol):
@@ -140,7 +150,7 @@ class Inline:
             try:
                 result = function(context, argument)
             except Exception as error:
-                raise TaskFailed(name, _say(error), _trace(error)) from error
+                raise TaskFailed(name, _say(error), _trace(error), _passes(error)) from error
             on_done(name, result)
 
     def close(self) -> None:
@@ -292,8 +302,7 @@ class Local:
         if ok:
             on_done(task.name, result)
             return None
-        message, detail = result
-        return TaskFailed(task.name, message, detail)
+        return TaskFailed(task.name, *result)
 
     def _bury(self, worker: _Worker, task: _Task, todo: deque[_Task]) -> TaskFailed | None:
         item = worker.item.value.decode("utf-8", "replace")
@@ -310,9 +319,8 @@ class Local:
         if task.deaths >= MOST_DEATHS or len(task.suspects) > MOST_SUSPECTS:
             where = f", the last time at {item!r}" if item else ""
             how = "it hung" if task.hung else _exit(code)
-            return TaskFailed(
-                task.name, f"its workers died {max(task.deaths, len(task.suspects))} times ({how}){where}"
-            )
+            times = max(task.deaths, len(task.suspects))
+            return TaskFailed(task.name, f"its workers died {times} times ({how}){where}", passing=True)
         task.hung = False
         todo.appendleft(task)
         return None
@@ -372,7 +380,7 @@ def _serve(pipe: Connection, item: Any, beats: Any, amount: Any, parent: int) ->
         try:
             answer = (True, function(_WorkerContext(item, beats, amount, suspects), argument))
         except Exception as error:
-            answer = (False, (_say(error), _trace(error)))
+            answer = (False, (_say(error), _trace(error), _passes(error)))
         item.value = b""
         try:
             pipe.send(answer)
@@ -436,13 +444,21 @@ def _single_threaded() -> Any:
 
 def _say(error: BaseException) -> str:
     plain = isinstance(error, ValueError) or type(error).__module__.startswith("tamis.")
-    return str(error) if plain else f"{type(error).__name__}: {error}"
+    said = str(error) if plain else f"{type(error).__name__}: {error}"
+    return ": ".join([*getattr(error, "__notes__", ()), said])
 
 
 def _trace(error: BaseException) -> str:
     """Where an error came from, for a defect; nothing for what Tamis itself says of its input."""
     expected = type(error).__module__.startswith("tamis.") or isinstance(error, OSError)
     return "" if expected else traceback.format_exc()
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether the cause may be gone the next time: the machine's or the network's, not the data's or the code's."""
+    if isinstance(error, OSError):
+        return isinstance(error, ConnectionError | TimeoutError) or error.errno in _PASSING
+    return isinstance(error, MemoryError | Died | Hung)
 
 
 def _exit(code: int | None) -> str:

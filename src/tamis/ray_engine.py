@@ -159,7 +159,7 @@ class Ray:
             self._ray.init(**options)
         except (OSError, ValueError, RuntimeError, self._ray.exceptions.RayError) as error:
             where = "on this machine" if local else f"at {address}"
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            first = _line(error).rstrip(".")
             raise RayUnavailable(
                 f"no Ray cluster {where}: {first}. `ray status --address ADDRESS` says whether one runs; a cluster "
                 "with token authentication needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here too."
@@ -197,7 +197,7 @@ class Ray:
                 return None
             return TaskFailed(task.name, *result)
         if lost >= most:
-            return TaskFailed(task.name, f"{what}, {lost} times")
+            return TaskFailed(task.name, f"{what}, {lost} times", passing=True)
         again.append(task)
         return None
 
@@ -266,7 +266,7 @@ def _host(sealed: bytes, name: str, hang_seconds: float, board: Any) -> tuple[bo
     try:
         _child(hang_seconds).map(_opened, [(name, sealed)], lambda _, result: results.append(result), relay)
     except TaskFailed as failure:
-        return False, (failure.message, failure.detail)
+        return False, (failure.message, failure.detail, failure.passing)
     finally:
         if board is not None and waiting:
             board.add.remote(waiting)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
+import yaml
 
 from tamis import recipe as recipes
-from tamis.console import ConsoleProgress, clock, size
+from tamis.console import ConsoleProgress, clock, several, size
 from tamis.corpora import Corpus
 from tamis.corpus.build import NothingKept
+from tamis.documents import read_table
 from tamis.engine import Engine, Local
 from tamis.pipeline import Outcome, Pipeline, rules_of
 from tamis.recipe import Recipe, RecipeError
+from tamis.verdicts.display import printable
 from tamis.verdicts.rules import RuleError
 from tamis.workspace import Manifest, Workspace, WorkspaceError, write_atomic
+
+# Losses that say something of a whole raw file, not of one record in it.
+WHOLE_FILE = frozenset({"source.bad_compression", "source.bad_file", "source.bad_page", "source.truncated"})
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,9 @@ def run(
     address: str | None = None,
 ) -> Finished:
     """Runs the recipe at `path` and says on standard error how it goes."""
-    return run_recipe(load(path), work, make_engine(engine, workers, address), label=path.name, replace=replace)
+    recipe = load(path)
+    with pointing(path):
+        return run_recipe(recipe, work, make_engine(engine, workers, address), label=path.name, replace=replace)
 
 
 def run_recipe(recipe: Recipe, work: Path, engine: Engine, *, label: str, replace: bool = False) -> Finished:
@@ -91,7 +101,7 @@ def run_recipe(recipe: Recipe, work: Path, engine: Engine, *, label: str, replac
         report, card = write_report(outcome.corpus)
     finally:
         engine.close()
-    for line in after(outcome):
+    for line in [*after(outcome), *failures(workspace, pipeline.measuring.stages)]:
         progress.say(line)
     finished = Finished(outcome, time.monotonic() - began, report, card)
     progress.say(f"{'done':<22} {clock(finished.seconds)}   report {report}")
@@ -104,11 +114,55 @@ def load(path: Path) -> Recipe:
     """The recipe, its rules checked too. Raises RecipeError that points at lines."""
     recipe = recipes.load(path)
     try:
-        rules_of(recipe)
+        with pointing(path):
+            rules_of(recipe)
     except RuleError as error:
         line = recipes.line_of(path.read_text(encoding="utf-8"), *error.path) or 1
         raise RecipeError([f"{path}:{line}: {error}"]) from None
     return recipe
+
+
+@contextlib.contextmanager
+def pointing(path: Path) -> Iterator[None]:
+    """Gives the problems of a RecipeError that name a key of the recipe at `path` the line of that key."""
+    try:
+        yield
+    except RecipeError as error:
+        text = path.read_text(encoding="utf-8")
+        raise RecipeError([_pointed(path, text, problem) for problem in error.problems]) from None
+
+
+def _pointed(path: Path, text: str, problem: str) -> str:
+    """`FILE:LINE: KEY: what is wrong`, for a problem `KEY: what is wrong`, or `KEY or KEY: ...`. Where a value below
+    the key stands in what is wrong (the file that is missing), it is that value's key and line."""
+    keys, colon, wrong = problem.partition(": ")
+    found: list[tuple[int, tuple[str | int, ...], int]] = []
+    for key in keys.split(" or ") if colon else ():
+        home = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+        if line := recipes.line_of(text, *home):
+            found.append((0, home, line))
+        for place, value in _values(yaml.safe_load(text)):
+            forms = [str((path.parent / Path(value).expanduser()).absolute()), value]
+            match = next((len(form) for form in forms if _stands_in(form, wrong)), 0)
+            if place[: len(home)] == home and match:
+                found.append((match, place, recipes.line_of(text, *place) or 1))
+    if not found:
+        return problem
+    _, place, line = max(found, key=lambda one: one[0])
+    return f"{path}:{line}: {'.'.join(map(str, place))}: {wrong}"
+
+
+def _values(body: Any, place: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every text of a recipe and where it stands."""
+    if isinstance(body, str):
+        yield place, body
+    elif isinstance(body, dict | list):
+        for key, value in body.items() if isinstance(body, dict) else enumerate(body):
+            yield from _values(value, (*place, key if isinstance(body, list) else str(key)))
+
+
+def _stands_in(value: str, text: str) -> bool:
+    return re.search(rf"(?<![\w./-]){re.escape(value)}(?![\w/-]|\.\w)", text) is not None
 
 
 def ready(recipe: Recipe) -> None:
@@ -133,11 +187,12 @@ def before(pipeline: Pipeline, label: str) -> list[str]:
     """What a run says before it starts. Raises WorkspaceError where the disk cannot hold it."""
     preview = pipeline.preview()
     lines = [
-        f"tamis run {label} --work {pipeline.work.path}    {preview.shards} shards, {pipeline.engine.workers} workers, "
-        f"seed {pipeline.recipe.seed}; {preview.reused} of {preview.shards} shards already read"
+        f"tamis run {label} --work {pipeline.work.path}    {several(preview.shards, 'shard')}, "
+        f"{several(pipeline.engine.workers, 'worker')}, "
+        f"seed {pipeline.recipe.seed}; {preview.reused} of {several(preview.shards, 'shard')} already read"
     ]
     for name, splits, raw in preview.sources:
-        lines.append(f"  {name:<16} {size(raw):>9} raw in {splits} {'splits' if splits != 1 else 'split'}")
+        lines.append(f"  {name:<16} {size(raw):>9} raw in {several(splits, 'split')}")
     if preview.disk:
         lines.append(f"  needs about {size(preview.disk)} of disk; {size(preview.free)} are free")
     if preview.disk > preview.free:
@@ -150,17 +205,58 @@ def before(pipeline: Pipeline, label: str) -> list[str]:
 
 def after(outcome: Outcome) -> list[str]:
     lost, dropped = sum(outcome.losses.values()), outcome.documents - outcome.kept
+    documents = several(outcome.documents, "document")
+    none = f"{lost:,} that {'is' if lost == 1 else 'are'} none"
     lines = [
-        f"{'ledger':<22} {outcome.records:,} records = {outcome.documents:,} documents + {lost:,} that are none",
-        f"{'':<22} {outcome.documents:,} documents = {outcome.kept:,} kept + {dropped:,} with a reason",
+        f"{'ledger':<22} {several(outcome.records, 'record')} = {documents} + {none}",
+        f"{'':<22} {documents} = {outcome.kept:,} kept + {dropped:,} with a reason",
     ]
     if outcome.losses:
-        lines.append(f"{'':<22} no document: {counts(outcome.losses)}")
+        folder = outcome.corpus.work.file("losses")
+        lines.append(f"{'':<22} no document: {counts(outcome.losses)}; {folder} lists each with its file and offset")
+        lines += damaged_sources(outcome.corpus)
     if outcome.reasons:
         lines.append(f"{'':<22} dropped: {counts(outcome.reasons)}")
     if outcome.tokens is not None:
         lines.append(f"{'':<22} {outcome.tokens:,} tokens")
     return lines
+
+
+def damaged_sources(corpus: Corpus, most: int = 8) -> list[str]:
+    """A warning for each raw file of which more than single records are lost. Reads the losses of the shards that
+    have such, one at a time."""
+    found: dict[tuple[str, str], int] = {}
+    for manifest in corpus.work.manifests("documents"):
+        if not WHOLE_FILE.isdisjoint(manifest.summary["reasons"]):
+            rows = read_table(corpus.losses(int(manifest.task)), ["file", "reason"])
+            for file, reason in zip(rows["file"].to_pylist(), rows["reason"].to_pylist(), strict=True):
+                if reason in WHOLE_FILE:
+                    found[file, reason] = found.get((file, reason), 0) + 1
+    lines = [
+        f"warning: {printable(file)} is damaged: {reason} {count:,}" for (file, reason), count in sorted(found.items())
+    ]
+    rest = len(lines) - most
+    return [*lines[:most], f"warning: and {rest:,} more damaged files"] if rest > 0 else lines
+
+
+def failures(workspace: Workspace, stages: Sequence[str]) -> list[str]:
+    """A warning for each signal group and each own edit that failed on documents. Reads one manifest at a time."""
+    found: dict[tuple[bool, str], tuple[int, int]] = {}
+    for stage in stages:
+        failed: dict[str, int] = {}
+        documents = 0
+        for manifest in workspace.manifests(stage):
+            documents += manifest.summary.get("in", 0)
+            for name, kinds in manifest.summary.get("failed", {}).items():
+                failed[name] = failed.get(name, 0) + sum(kinds.values())
+        found |= {(stage == "edits/clean", name): (count, documents) for name, count in failed.items()}
+    return [
+        f"warning: the edit {name} failed on {count:,} of {several(documents, 'document')}, which it left as they are"
+        if edit
+        else f"warning: the signals {name} failed on {count:,} of {several(documents, 'document')}: null there, and a "
+        "rule over null drops nothing"
+        for (edit, name), (count, documents) in sorted(found.items())
+    ]
 
 
 def counts(found: Mapping[str, int], most: int = 8) -> str:
@@ -184,7 +280,7 @@ def describe(stage: str, manifests: Sequence[Manifest]) -> str:
         for summary in summaries:
             for reason, count in summary["reasons"].items():
                 lost[reason] = lost.get(reason, 0) + count
-        words = f"{total('out'):,} documents   {size(total('bytes_in'))}"
+        words = f"{several(total('out'), 'document')}   {size(total('bytes_in'))}"
         count = sum(lost.values())
         return (
             f"{words}   {count:,} {'record is' if count == 1 else 'records are'} none: {counts(lost, 3)}"
@@ -192,13 +288,13 @@ def describe(stage: str, manifests: Sequence[Manifest]) -> str:
             else words
         )
     if stage == "edits/clean":
-        return f"{total('edited'):,} documents edited"
+        return f"{several(total('edited'), 'document')} edited"
     if last == "verdicts":
         reasons: dict[str, int] = {}
         for summary in summaries:
             for reason, count in summary["reasons"].items():
                 reasons[reason] = reasons.get(reason, 0) + count
-        return f"kept {total('out'):,}; {counts(reasons, 4)}"
+        return "; ".join([f"kept {total('out'):,}", *([counts(reasons, 4)] if reasons else [])])
     if stage == "dedup/edges":
         return f"{sum(file.rows or 0 for manifest in manifests for file in manifest.files):,} verified pairs"
     if last in ("tokens", "index", "token-ids"):
@@ -211,7 +307,7 @@ def describe(stage: str, manifests: Sequence[Manifest]) -> str:
     for summary in summaries:
         for group, kinds in summary.get("failed", {}).items():
             failed[group] = failed.get(group, 0) + sum(kinds.values())
-    return f"{total('out'):,} documents" + (f"   not measured: {counts(failed, 3)}" if failed else "")
+    return several(total("out"), "document") + (f"   not measured: {counts(failed, 3)}" if failed else "")
 
 
 def write_report(corpus: Corpus) -> tuple[Path, Path]:
@@ -238,11 +334,12 @@ def check(path: Path) -> dict[str, Any]:
     from tamis.sources import plan
 
     recipe = load(path)
-    ready(recipe)
     rules = rules_of(recipe)
+    with pointing(path):
+        ready(recipe)
+        planned = [(source, plan(source_spec(source, recipe), recipe.split_bytes)) for source in recipe.sources]
     sources = []
-    for source in recipe.sources:
-        splits = plan(source_spec(source, recipe), recipe.split_bytes)
+    for source, splits in planned:
         sources.append({"name": source.name, "splits": len(splits), "bytes": sum(split.size for split in splits)})
     return {
         "recipe": str(path),

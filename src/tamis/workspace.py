@@ -16,6 +16,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -29,15 +30,24 @@ from typing import Any
 
 import tamis
 from tamis.engine import Context, Engine
+from tamis.errors import SaidNo
 
 # 1: the first. Bump when a file of the workspace changes its meaning; an older reader then refuses it by name.
 FORMAT = 1
+# The temporary names that `_part` gives.
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+# A lock that is taken for longer than this is that of a run, not that of somebody who asks whether one is at work.
+LOCK_SECONDS = 0.1
 
 Run = Callable[[Context, dict[str, Any], list[Path], list[Path]], dict[str, Any]]
 
 
 class WorkspaceError(RuntimeError):
     """The workspace cannot be used as asked; the message says why and what to do."""
+
+
+class DamagedManifest(ValueError, SaidNo):
+    """A manifest cannot be read; the message names the file and the command that mends the workspace."""
 
 
 class LedgerError(RuntimeError):
@@ -106,9 +116,14 @@ class Manifest:
 
     @staticmethod
     def from_json(text: str) -> Manifest:
+        """Raises ValueError for anything but a manifest."""
         body = json.loads(text)
-        files = tuple(File(**file) for file in body["files"])
-        return Manifest(body["stage"], body["task"], body["key"], files, body["summary"])
+        try:
+            files = tuple(File(**file) for file in body["files"])
+            summary = dict(body["summary"])
+            return Manifest(body["stage"], body["task"], body["key"], files, summary)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no manifest: {error}") from None
 
 
 class Progress:
@@ -137,6 +152,8 @@ class Workspace:
         self.path = Path(path)
         marker = self.path / "tamis.json"
         if not marker.exists():
+            if (self.path / "_done").is_dir():
+                raise WorkspaceError(f"{self.path} has lost its tamis.json. {_remade(self.path)}")
             if not create:
                 raise WorkspaceError(
                     f"{self.path} is no workspace: it has no tamis.json. "
@@ -152,22 +169,16 @@ class Workspace:
                 write_atomic(marker, json.dumps({"format": FORMAT, "corpora": {}}, indent=1) + "\n")
             except OSError as error:
                 raise WorkspaceError(f"{self.path} cannot be made: {error.strerror}. Name another --work.") from None
-        found = self.index().get("format")
-        if found != FORMAT:
-            raise WorkspaceError(
-                f"{self.path} has format {found}; this is tamis {tamis.__version__}, which reads format {FORMAT}. "
-                "Nothing was changed. Install a tamis that reads it, or start a new workspace with --work."
-            )
+        self.index()
 
     def index(self) -> dict[str, Any]:
-        """tamis.json: format and what is known of each corpus. Derived; manifests are the truth."""
-        try:
-            body: dict[str, Any] = json.loads((self.path / "tamis.json").read_text())
-        except ValueError:
-            raise WorkspaceError(
-                f"{self.path}/tamis.json is damaged. It can be made again: `tamis doctor --repair --work {self.path}`, "
-                "then run every recipe of the workspace again, which measures nothing again."
-            ) from None
+        """tamis.json: format and what is known of each corpus. Derived; manifests are the truth.
+
+        Raises WorkspaceError where it is damaged or of another format.
+        """
+        body = read_index(self.path)
+        if body is None:
+            raise WorkspaceError(f"{self.path}/tamis.json is damaged. {_remade(self.path)}")
         return body
 
     def update_corpus(self, name: str, **known: Any) -> None:
@@ -188,26 +199,45 @@ class Workspace:
         """Only one driver writes a workspace. Raises WorkspaceError when another one is at work."""
         handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise WorkspaceError(f"another tamis is writing to {self.path}; wait for it, or use --work") from None
+            if not _lock(handle, fcntl.LOCK_EX):
+                time.sleep(LOCK_SECONDS)
+                if not _lock(handle, fcntl.LOCK_EX):
+                    raise WorkspaceError(f"another tamis is writing to {self.path}; wait for it, or use --work")
             for left in self.path.rglob(".*.part"):  # of tasks that were killed
-                left.unlink()
+                if TEMPORARY.fullmatch(left.name):
+                    left.unlink()
             yield
         finally:
             os.close(handle)
 
-    def manifest(self, stage: str, task: str) -> Manifest | None:
+    def busy(self) -> bool:
+        """Whether a driver is writing this workspace now."""
         try:
-            return Manifest.from_json((self.path / "_done" / stage / f"{task}.json").read_text())
+            handle = os.open(self.path / ".lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _lock(handle, fcntl.LOCK_SH)
+        finally:
+            os.close(handle)
+
+    def manifest(self, stage: str, task: str) -> Manifest | None:
+        """None where the task is not done. Raises DamagedManifest."""
+        try:
+            return self._read(self.path / "_done" / stage / f"{task}.json")
         except FileNotFoundError:
             return None
 
     def manifests(self, stage: str) -> list[Manifest]:
         """All finished tasks of a stage by name. A stage named `a/b` has its manifests in `_done/a/b`."""
         folder = self.path / "_done" / stage
-        return [Manifest.from_json(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        return [self._read(path) for path in sorted(folder.glob("*.json"))]
+
+    def _read(self, path: Path) -> Manifest:
+        try:
+            return Manifest.from_json(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise DamagedManifest(f"{path} is a damaged manifest. {mending(self.path)}") from None
 
     def file(self, relative: str) -> Path:
         return self.path / relative
@@ -409,6 +439,42 @@ def write_atomic(path: Path, text: str) -> None:
     _sync(part)
     os.replace(part, path)
     _sync(path.parent)
+
+
+def read_index(work: Path) -> dict[str, Any] | None:
+    """What tamis.json says; None where it is damaged. Raises FileNotFoundError, WorkspaceError for another format."""
+    try:
+        body = json.loads((work / "tamis.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    if not isinstance(body, dict) or "format" not in body:
+        return None
+    if body["format"] != FORMAT:
+        raise WorkspaceError(
+            f"{work} has format {body['format']}; this is tamis {tamis.__version__}, which reads format {FORMAT}. "
+            "Nothing was changed. Install a tamis that reads it, or start a new workspace with --work."
+        )
+    return body if isinstance(body.get("corpora"), dict) else None
+
+
+def mending(work: Path | str) -> str:
+    """What to do about a damaged file of a workspace."""
+    return f"`tamis doctor --work {work} --repair` forgets what is damaged, then `tamis run` makes it again."
+
+
+def _remade(work: Path) -> str:
+    return (
+        f"It can be made again: `tamis doctor --repair --work {work}`, then run every recipe of the workspace again, "
+        "which measures nothing again."
+    )
+
+
+def _lock(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _part(path: Path) -> Path:

@@ -36,7 +36,10 @@ def test_flipped_bytes_are_an_error_from_why_what_if_and_run_and_doctor_mends_th
     said = tamis(*run, code=1).stderr
     assert "documents/00000.parquet" in said
     assert "damaged" in said
-    mended = tamis("doctor", "--work", work, "--repair", code=1)
+    assert f"tamis doctor --work {work} --repair" in said
+    assert "to go on" not in said  # it would stop there again
+    mended = tamis("doctor", "--work", work, "--repair")
+    assert f"tamis run recipe.yaml --work {work}" in mended.stdout
     assert "documents/00000.parquet: changed since it was written" in mended.stdout
     tamis(*run)
     assert tree(work) == tree(finished / "work")
@@ -48,6 +51,17 @@ def test_a_file_that_is_damaged_in_its_header_or_footer_is_named(work, tamis, at
     assert "00000.parquet" in tamis("doctor", "--work", work, code=1).stdout
     said = tamis("why", "http://a.org/3", "--work", work, code=1).stderr
     assert "verdicts/00000.parquet" in said
+    assert f"tamis doctor --work {work} --repair" in said
+
+
+@pytest.mark.parametrize("written", ["{", '{"a": 1}'])
+def test_a_damaged_manifest_is_named_by_every_command_with_the_way_out(work, finished, tamis, written):
+    (work / "_done/documents/00000.json").write_text(written)
+    identity = json.loads(tamis("why", "http://a.org/3", "--work", finished / "work", "--json").stdout)["id"]
+    for command in (["run", finished / "recipe.yaml"], ["why", identity]):
+        said = tamis(*command, "--work", work, code=1).stderr
+        assert "_done/documents/00000.json is a damaged manifest" in said
+        assert f"tamis doctor --work {work} --repair" in said
 
 
 def start(finished, work):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,29 +41,46 @@ def errors() -> Iterator[None]:
     from tamis.recipe import RecipeError
     from tamis.sources import SourceError
     from tamis.verdicts.rules import RuleError
-    from tamis.workspace import WorkspaceError
+    from tamis.workspace import WorkspaceError, mending
 
     wrong_use = (RecipeError, RuleError, SourceError, WorkspaceError, WrongUse)
-    said_no = (AbsurdRemoval, DamagedFile, MixtureError, NothingKept, TokenizerError, SaidNo)
+    said_no = (AbsurdRemoval, MixtureError, NothingKept, TokenizerError, SaidNo)
     try:
         yield
     except wrong_use as error:
         fail(str(error), 2)
+    except DamagedFile as error:
+        fail(f"{error}{_mending(str(error))}", 1)
     except said_no as error:
         fail(str(error), 1)
     except TaskFailed as error:
         if error.detail:
             typer.echo(error.detail, err=True)
-        fail(f"{error}\n  What was finished is kept: run the same command again to go on.", 1)
+        go_on = _mending(error.message) or (
+            "\n  What was finished is kept: run the same command again to go on."
+            if error.passing
+            else "\n  What was finished is kept, but the same command stops here again until the cause is mended."
+        )
+        fail(f"{error}{go_on}", 1)
     except BrokenPipeError:  # of standard output: the reader has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (or the interpreter complains when it leaves)
         raise typer.Exit(0) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        hint = "\n  `tamis doctor --repair` finds and forgets damaged files." if "page integrity" in str(error) else ""
+        hint = f"\n  {mending('WORK')}" if "page integrity" in str(error) else ""
         fail(f"{where}{error.strerror or error}{hint}", 1)
     except KeyboardInterrupt:
         fail("stopped. What was finished is kept: run the same command again to go on.", 1)
+
+
+def _mending(message: str) -> str:
+    """What to do about a damaged file that a message begins with, where the file is of a workspace; or nothing."""
+    from tamis.workspace import mending
+
+    if not re.search("damaged|cannot be read|has (more|fewer) rows", message):
+        return ""
+    work = next((folder for folder in Path(message).parents if (folder / "_done").is_dir()), None)
+    return f"\n  {mending(work)}" if work else ""
 
 
 def fail(message: str, code: int) -> None:

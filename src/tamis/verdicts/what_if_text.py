@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tamis.console import several
 from tamis.verdicts.display import amount, columns, printable, value
 from tamis.verdicts.what_if import Change, Moved, WhatIf
 
@@ -21,8 +22,11 @@ def render(answer: WhatIf) -> str:
         [
             ["kept", f"{answer.kept_before:,} -> {answer.kept_after:,} of {answer.documents:,} documents"],
             ["tokens", f"{amount(answer.tokens_before)} -> {amount(answer.tokens_after)}, {_estimate(answer)}"],
-            ["won", f"{answer.won:,} documents, {amount(sum(row.won_tokens for row in answer.moved))} tokens"],
-            ["lost", f"{answer.lost:,} documents, {amount(sum(row.lost_tokens for row in answer.moved))} tokens"],
+            ["won", f"{several(answer.won, 'document')}, {amount(sum(row.won_tokens for row in answer.moved))} tokens"],
+            [
+                "lost",
+                f"{several(answer.lost, 'document')}, {amount(sum(row.lost_tokens for row in answer.moved))} tokens",
+            ],
             ["why", f"{answer.by_rules:,} by their own rules, {answer.by_election:,} by the election of duplicates"],
         ]
     )
