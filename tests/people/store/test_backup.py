@@ -143,6 +143,7 @@ def test_an_old_database_is_brought_up_to_date_with_its_labels(make_database, ma
         c.run(
             "INSERT INTO raters (pseudonym, role, state, joined, language) VALUES ('r-1', 'rater', 'active', 1, 'en')"
         )
+        journal.append(c, "join", {"rater": "r-1", "role": "rater", "commitment": "x"})
         c.run("INSERT INTO people (rater, name, email, password, salt) VALUES (1, 'Ada', 'ada@example.org', 'x', 'y')")
         c.run(
             "INSERT INTO examples (kind, name, digest, position, need, taken, done, open) "

@@ -224,3 +224,52 @@ def test_written_answers_are_committed_to_not_quoted(database, make_task, clock)
         assert [entry.kind for entry in store.journal(limit=1000)][-1] == "label"
         spoil(store, "UPDATE labels SET value = '\"other words\"'")
         assert "altered" in found(store)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE raters SET role = 'owner' WHERE id = 3", "its role is owner, the journal says rater"),
+        ("UPDATE raters SET state = 'active' WHERE id = 2", "its state is active, the journal says blocked"),
+        ("UPDATE raters SET state = 'active' WHERE id = 3", "its state is active, the journal says training"),
+        ("DELETE FROM raters WHERE id = 3", "removed"),
+        ("UPDATE bodies SET answers = '[\"yes\"]' WHERE example = "
+         "(SELECT id FROM examples WHERE kind = 'gold' AND name = 'g-0')", "examples (gold): a text, known answer"),
+        ("UPDATE bodies SET explanation = 'no' WHERE example = "
+         "(SELECT id FROM examples WHERE kind = 'train' AND name = 't-0')", "examples (train): a text, known answer"),
+    ],
+)  # fmt: skip
+def test_changed_accounts_and_known_answers_are_named(database, make_task, clock, statement, words):
+    with Store.open(database, make_task(gold=3, train=2, test=2), clock) as store:
+        owner, blocked, _ = join(store, 0, "owner"), join(store, 1), join(store, 2)
+        store.set_role(blocked, "adjudicator", owner)
+        store.block(blocked, owner, "spam")
+        store.erase(store.add_model("judge").id)
+        verdict = store.verify()
+        assert verdict.ok, verdict.problems
+        spoil(store, statement)
+        assert words in found(store)
+
+
+def test_a_replaced_gold_answer_is_no_alteration(database, tmp_path, clock):
+    import json
+
+    from people_store import write_task
+
+    task = write_task(tmp_path / "task", gold=2)
+    with Store.open(database, task, clock):
+        pass
+    path = tmp_path / "task" / "gold.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for answer in ("yes", "no", "yes"):
+        rows[0]["answer"] = answer
+        path.write_text("\n".join(map(json.dumps, rows)))
+        with Store.open(database, task, clock) as store:
+            verdict = store.verify()
+            assert verdict.ok, verdict.problems
+    with Store.open(database, task, clock) as store:
+        spoil(
+            store,
+            "UPDATE bodies SET answers = '[\"no\"]' WHERE example = (SELECT id FROM examples WHERE name = 'g-0')",
+        )
+        assert "example g-0 (gold): its text or known answer was altered" in found(store)

@@ -109,13 +109,14 @@ class Accounts(Base):
             raise StoreError(
                 "taken", "there is an account with this e-mail address: sign in, or ask for a new password"
             )
+        state = self._first_state(c) if role == "rater" else "active"
         pseudonym = f"{'m' if role == 'model' else 'r'}-{secrets.token_hex(4)}"
         rater = c.value(
             "INSERT INTO raters (pseudonym, role, state, joined, language) "
             "VALUES (:pseudonym, :role, :state, :now, :language) RETURNING id",
             pseudonym=pseudonym,
             role=role,
-            state=self._first_state(c) if role == "rater" else "active",
+            state=state,
             now=c.now,
             language=language if language in self.task.languages else self.task.languages[0],
         )
@@ -129,7 +130,7 @@ class Accounts(Base):
             salt=salt,
         )
         who = journal.commitment(salt, journal.canonical([name, email]))
-        journal.append(c, "join", {"rater": pseudonym, "role": role, "commitment": who})
+        journal.append(c, "join", {"rater": pseudonym, "role": role, "state": state, "commitment": who})
         joined = _rater(c.one(_RATER + "WHERE r.id = :rater", rater=rater))
         assert joined is not None
         return joined

@@ -22,6 +22,8 @@ MOST_PROBLEMS = 100
 # What the journal tells of a label besides its answer and state, and the columns that must say the same.
 FACTS = ("rater", "assignment", "example", "kind", "guideline", "seconds", "correct", "pay")
 UNTOLD = object()
+# What an account becomes by a row of the journal.
+STATES = {"block": "blocked", "unblock": "active", "leave": "left", "erase": "erased"}
 
 
 def canonical(value: Any) -> str:
@@ -81,6 +83,10 @@ class _Played:
         self.guidelines: set[str] = set()
         self.loaded: dict[str, list[tuple[int, str]]] = {}  # kind -> (how many, digest over them) of each load
         self.replaced: dict[tuple[str, str], tuple[str, str]] = {}  # kind, name -> digest as loaded, and now
+        # The same of known answers and explanations as they are kept; None in journals of before they told it.
+        self.kept: dict[str, list[tuple[int, str | None]]] = {}
+        self.replaced_kept: dict[tuple[str, str], tuple[str | None, str | None]] = {}
+        self.accounts: dict[str, tuple[str | None, str | None]] = {}  # pseudonym -> role, state; None: not told
 
     def play(self, seq: int, at: int, kind: str, body: Mapping[str, Any]) -> None:
         value = None if "value" not in body else canonical(body["value"])
@@ -94,9 +100,12 @@ class _Played:
             self.guidelines.add(body["hash"])
         elif kind == "examples":
             self.loaded.setdefault(body["kind"], []).append((body["added"], body["digest"]))
+            self.kept.setdefault(body["kind"], []).append((body["added"], body.get("kept")))
         elif kind == "replace":
             key = (body["kind"], body["example"])
             self.replaced[key] = (self.replaced.get(key, (body["before"],))[0], body["digest"])
+            first = self.replaced_kept.get(key, (body.get("kept_before"),))[0]
+            self.replaced_kept[key] = (first, body.get("kept"))
         elif kind in ("undo", "release", "relabel"):
             state = {"undo": "withdrawn", "release": "void", "relabel": "outdated"}[kind]
             for number in body["labels"]:
@@ -104,6 +113,21 @@ class _Played:
                     self.labels[number] = (state, *self.labels[number][1:])
         elif kind == "erase":
             self.forgotten.update(body["labels"])
+        self._play_account(kind, body)
+
+    def _play_account(self, kind: str, body: Mapping[str, Any]) -> None:
+        if kind == "join":
+            # Rows of before the first state was told leave it open, until another row tells it.
+            state = "left" if body.get("imported") else body.get("state")
+            self.accounts[body["rater"]] = (body["role"], state)
+        elif kind == "role":
+            state = self.accounts.get(body["rater"], (None, None))[1]
+            if body["role"] != "rater" and state in ("training", "qualifying"):
+                state = "active"
+            self.accounts[body["rater"]] = (body["role"], state)
+        elif kind in STATES or kind == "qualify":
+            state = body["state"] if kind == "qualify" else STATES[kind]
+            self.accounts[body["rater"]] = (self.accounts.get(body["rater"], (None, None))[0], state)
 
 
 def verify(c: Connection, anchor: Head | None = None) -> Verdict:
@@ -176,7 +200,7 @@ def verify(c: Connection, anchor: Head | None = None) -> Verdict:
         if not (same and why and _holds(row.value, row.salt, *answer)):
             problems.append(f"final label {row.id} (journal row {row.seq}): altered")
     problems += [f"final label of journal row {seq}: removed" for seq in finals]
-    problems += _guidelines(c, played) + _examples(c, played)
+    problems += _guidelines(c, played) + _examples(c, played) + _accounts(c, played)
     if len(problems) > MOST_PROBLEMS:
         more = len(problems) - MOST_PROBLEMS
         problems = [*problems[:MOST_PROBLEMS], f"and {more:,} more"]
@@ -200,6 +224,21 @@ def _differing(row: Any, facts: tuple[Any, ...]) -> list[str]:
     return problems
 
 
+def _accounts(c: Connection, played: _Played) -> list[str]:
+    """Roles and states of accounts against the rows that gave them."""
+    problems = []
+    rest = dict(played.accounts)
+    for row in c.stream("SELECT pseudonym, role, state FROM raters ORDER BY id"):
+        told = rest.pop(row.pseudonym, None)
+        if told is None:
+            problems.append(f"account {row.pseudonym}: no row of the journal tells of it")
+            continue
+        for name, own, said in (("role", row.role, told[0]), ("state", row.state, told[1])):
+            if said is not None and own != said:
+                problems.append(f"account {row.pseudonym}: its {name} is {own}, the journal says {said}")
+    return problems + [f"account {name}: removed" for name in rest]
+
+
 def _guidelines(c: Connection, played: _Played) -> list[str]:
     problems = []
     rest = set(played.guidelines)
@@ -212,16 +251,23 @@ def _guidelines(c: Connection, played: _Played) -> list[str]:
 
 def _examples(c: Connection, played: _Played) -> list[str]:
     """Examples against what the journal tells of every load, and texts of those that raters work on against their
-    digests (known answers are held by the labels' `correct`)."""
+    digests. Known answers and explanations are held by a digest over what is kept of them."""
     problems = []
     digests: dict[str, list[str]] = {}
+    kept: dict[str, list[str | None]] = {}
     for row in c.stream(
-        "SELECT e.kind, e.name, e.digest, b.body FROM examples e LEFT JOIN bodies b ON b.example = e.id ORDER BY e.id"
+        "SELECT e.kind, e.name, e.digest, b.body, b.answers, b.explanation FROM examples e LEFT JOIN bodies b ON b.example = e.id ORDER BY e.id"
     ):
         loaded, now = played.replaced.get((row.kind, row.name), (row.digest, row.digest))
         digests.setdefault(row.kind, []).append(loaded)
         if row.digest != now or row.body is None or (row.kind == "work" and _digest(row.body) != row.digest):
             problems.append(f"example {row.name} ({row.kind}): altered since it was loaded")
+        elif row.kind != "work":
+            own_parts = kept_digest(row.body, row.answers, row.explanation)
+            first, latest = played.replaced_kept.get((row.kind, row.name), (own_parts, own_parts))
+            if latest not in (None, own_parts):
+                problems.append(f"example {row.name} ({row.kind}): its text or known answer was altered")
+            kept.setdefault(row.kind, []).append(first if latest is not None else None)
     for kind in sorted({*played.loaded, *digests}):
         own, start = digests.get(kind, []), 0
         for number, told in played.loaded.get(kind, []):
@@ -232,7 +278,21 @@ def _examples(c: Connection, played: _Played) -> list[str]:
         else:
             if start != len(own):
                 problems.append(f"examples ({kind}): {len(own) - start:,} were added, and the journal tells of none")
+    for kind, parts in kept.items():
+        start = 0
+        for number, said in played.kept.get(kind, []):
+            mine = parts[start : start + number]
+            start += number
+            if said is None or None in mine:  # loaded before the journal told of it
+                continue
+            if hashlib.sha256("".join(filter(None, mine)).encode()).hexdigest() != said:
+                problems.append(f"examples ({kind}): a text, known answer or explanation was altered since the load")
     return problems
+
+
+def kept_digest(body: str, answers: str | None, explanation: str | None) -> str:
+    """64 hexadecimal digits of what is kept of an example with a known answer."""
+    return hashlib.sha256(canonical([body, answers, explanation]).encode()).hexdigest()
 
 
 def _digest(body: str) -> str:

@@ -129,7 +129,11 @@ class Loading(Base):
         added = [head["digest"] for head in heads]
         if added:
             every = hashlib.sha256("".join(added).encode()).hexdigest()
-            journal.append(c, "examples", {"kind": kind, "added": len(added), "digest": every})
+            told = {"kind": kind, "added": len(added), "digest": every}
+            if kind != "work":  # of work, the digest is over all that is kept
+                parts = [journal.kept_digest(one["body"], one["answers"], one["explanation"]) for one in bodies]
+                told["kept"] = hashlib.sha256("".join(parts).encode()).hexdigest()
+            journal.append(c, "examples", told)
 
     def _replace(self, c: Transaction, example: int, kind: str, row: dict[str, Any], digest: str) -> None:
         if c.value("SELECT 1 FROM assignments WHERE example = :id LIMIT 1", id=example):
@@ -138,8 +142,12 @@ class Loading(Base):
             )
         before = c.value("SELECT digest FROM examples WHERE id = :id", id=example)
         told = {"kind": kind, "example": row["id"], "before": before, "digest": digest}
-        journal.append(c, "replace", told)
         body, answers, explanation = _parts(row)
+        if kind != "work":
+            old = c.one("SELECT body, answers, explanation FROM bodies WHERE example = :id", id=example)
+            told["kept_before"] = journal.kept_digest(old.body, old.answers, old.explanation)
+            told["kept"] = journal.kept_digest(body, answers, explanation)
+        journal.append(c, "replace", told)
         c.run("UPDATE examples SET digest = :digest WHERE id = :id", digest=digest, id=example)
         c.run(
             "UPDATE bodies SET body = :body, answers = :answers, explanation = :explanation WHERE example = :id",
