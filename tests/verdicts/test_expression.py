@@ -90,3 +90,10 @@ def test_names_are_exact_and_columns_keep_the_order_of_the_text():
 def test_signals_that_a_recipe_asks_for_name_their_key() -> None:
     assert "with `decontaminate`" in unknown_signal("eval.score", {"text.words": pa.int64()})
     assert "did you mean eval.score?" in unknown_signal("eval.scor", {"eval.score": pa.float64()})
+
+
+def test_the_verb_named_lists_the_signals() -> None:
+    signals = {"eval.score": pa.float64(), "text.words": pa.int64()}
+    assert "(`tamis rules --signals --work W` lists all" in unknown_signal("eval.scor", signals)
+    assert "(`tamis rules --signals` lists all" in unknown_signal("text.wrods", signals)
+    assert "(`tamis rules --signals` lists all" in unknown_signal("nothing.like_it", signals)

@@ -151,8 +151,9 @@ def unknown_signal(name: str, signals: Mapping[str, pa.DataType]) -> str:
         group = group if group in groups else near[0].split(".", 1)[0]
     if group in groups:
         members = ", ".join(known.split(".", 1)[1] for known in signals if known.startswith(group + "."))
-        return message + f"\n  Group `{group}` has {members} (`tamis rules --signals` lists all, with units)."
-    return message + f"\n  There are the groups {', '.join(groups)} (`tamis rules` lists all signals, with units)."
+        verb = "tamis rules --signals --work W" if group in ASKED_FOR else "tamis rules --signals"
+        return message + f"\n  Group `{group}` has {members} (`{verb}` lists all, with units)."
+    return message + f"\n  There are the groups {', '.join(groups)} (`tamis rules --signals` lists all, with units)."
 
 
 def constant(value: Value) -> str:
