@@ -256,7 +256,8 @@ def _examples(c: Connection, played: _Played) -> list[str]:
     digests: dict[str, list[str]] = {}
     kept: dict[str, list[str | None]] = {}
     for row in c.stream(
-        "SELECT e.kind, e.name, e.digest, b.body, b.answers, b.explanation FROM examples e LEFT JOIN bodies b ON b.example = e.id ORDER BY e.id"
+        "SELECT e.kind, e.name, e.digest, b.body, b.answers, b.explanation FROM examples e "
+        "LEFT JOIN bodies b ON b.example = e.id ORDER BY e.id"
     ):
         loaded, now = played.replaced.get((row.kind, row.name), (row.digest, row.digest))
         digests.setdefault(row.kind, []).append(loaded)
