@@ -260,3 +260,9 @@ def test_a_span_that_is_none_is_named_with_the_text(tmp_path):
     (made,) = extending.edits([path], ["e"])
     with pytest.raises(ExtensionError, match=r"edit e gave \(0, 3\), no .* begins with 'abcdef'"):
         made.editor(pa.array(["abcdef"], pa.large_string()))
+
+
+def test_a_source_that_returns_one_dict_is_refused_with_its_keys(tmp_path):
+    path = written(tmp_path, "@source('s', version=1)\ndef f(path): return {'text': 'a', 'page': 1}\n")
+    with pytest.raises(SourceError, match="one dict with the keys 'text', 'page': yield it"):
+        list(own.read_own(str(tmp_path / "in.txt"), "in.txt", 100, {"reader": "s", "reader_file": path}))

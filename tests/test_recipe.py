@@ -107,3 +107,14 @@ def test_every_option_of_a_source_reaches_its_reader():
 def test_a_folder_is_no_recipe(tmp_path):
     with pytest.raises(RecipeError, match="cannot be read: Is a directory"):
         recipes.load(tmp_path)
+
+
+def test_mistakes_are_told_without_words_of_the_library():
+    head = "sources: [{name: a, path: b}]\n"
+    assert problems("sources: []\n") == ["web.yaml:1: `sources`: it needs at least 1 entry"]
+    assert "it must have the form" in problems(head + "name: '!!'\n")[0]
+    assert "a mapping, not 5" in problems(head + "signals: {words: {a: 5}}\n")[0]
+    (said,) = problems(head + "clean: {pii: {mask: [email, name]}}\n")
+    assert "`names: MODEL`" in said
+    (said,) = problems(head + "clean: {pii: {mask: [email], replace: {emial: x}}}\n")
+    assert "not 'emial'" in said

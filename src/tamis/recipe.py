@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -24,6 +25,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 # Part of a signal's name, so a word of SQL.
 Column = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 PiiKind = Literal["email", "ip", "phone", "iban", "card", "id"]
+ReplacedKind = Literal["email", "ip", "phone", "iban", "card", "id", "name"]
 Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -92,9 +94,16 @@ class Limits(_Part):
 class Pii(_Part):
     """Which personal data are masked when the corpus is written."""
 
-    mask: tuple[PiiKind, ...] = Field(description="kinds of spans")
+    mask: tuple[PiiKind, ...] = Field(description="kinds of spans; `names` turns on names")
     names: str | None = Field(None, description="a spaCy model (package or folder) that finds persons' names")
-    replace: dict[PiiKind | Literal["name"], str] = Field(default_factory=dict, description="other masks than <EMAIL>")
+    replace: dict[ReplacedKind, str] = Field(default_factory=dict, description="other masks than <EMAIL>")
+
+    @field_validator("mask", mode="before")
+    @classmethod
+    def _no_names(cls, value: Any) -> Any:
+        if isinstance(value, list) and "name" in value:
+            raise ValueError("`name` is no entry of `mask`: `names: MODEL` (a spaCy model) turns it on")
+        return value
 
 
 class Clean(_Part):
@@ -454,12 +463,24 @@ def _problems(
                 message = f"`{dotted}` needs `{place[-1]}`"
         else:
             text = problem["msg"].removeprefix("Value error, ")
-            text = text.replace("valid tuple", "list").replace("valid dictionary", "mapping")
+            text = _plain(problem["type"], text, problem.get("ctx") or {})
             given = problem.get("input")
             shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
             message = f"`{dotted}`: {text[0].lower()}{text[1:]}{shown}"
         found[(line, f"{name}:{line}: {message}")] = None
     return [text for _, text in sorted(found)]
+
+
+def _plain(kind: str, text: str, context: dict[str, Any]) -> str:
+    """What pydantic says, without its words for types of Python."""
+    if kind in ("too_short", "too_long"):
+        least = kind == "too_short"
+        number = context.get("min_length" if least else "max_length")
+        return f"it needs at {'least' if least else 'most'} {number} {'entry' if number == 1 else 'entries'}"
+    if kind == "string_pattern_mismatch":
+        return f"it must have the form {context.get('pattern')}"
+    text = re.sub(r"(a )?(valid dictionary|mapping) or (an )?instance of \w+", "a mapping", text)
+    return text.replace("valid tuple", "list").replace("valid dictionary", "mapping")
 
 
 def _inside(place: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:

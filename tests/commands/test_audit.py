@@ -37,3 +37,10 @@ def test_results_for_people():
     assert text[2].startswith("recall     nothing")
     assert "9 of 9 true" in text[3]
     assert json.dumps(result)
+
+
+def test_a_sample_in_another_format_is_refused(tmp_path):
+    done = CliRunner().invoke(app, ["dedup", "--work", str(tmp_path), "--out", str(tmp_path / "sample.txt")])
+    assert done.exit_code == 2
+    assert ".jsonl" in done.output
+    assert "no workspace" not in done.output

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from tamis.commands.shared import CorpusName, Json, Work, errors, show
+from tamis.errors import WrongUse
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,6 +54,10 @@ def decontamination(
 
 def _draw(kind: str, work: Path, corpus: str, n: int, seed: int, out: Path, as_json: bool) -> None:
     with errors():
+        if out.suffix.lower() not in (".jsonl", ".html", ".htm"):
+            raise WrongUse(
+                f"--out {out}: name a file that ends in .jsonl (for a label task) or .html (to judge at once)"
+            )
         from tamis.audit import sample
         from tamis.corpora import Corpus
         from tamis.workspace import Workspace

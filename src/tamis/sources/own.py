@@ -20,10 +20,20 @@ def read_own(path: str, relative: str, limit: int, options: Mapping[str, Any]) -
     rows: Iterator[Any] | None = None
     while True:
         try:
-            rows = iter(function(Path(path))) if rows is None else rows
+            if rows is None:
+                given = function(Path(path))
+                if isinstance(given, Mapping):
+                    keys = ", ".join(repr(key)[:40] for key in list(given)[:8])
+                    raise SourceError(
+                        f"{path}: the source {name} returned one dict with the keys {keys}: yield it, or return a list "
+                        "of dicts"
+                    )
+                rows = iter(given)
             row = next(rows)
         except StopIteration:
             return
+        except SourceError:
+            raise
         except Exception as error:
             raise SourceError(
                 f"{path}: the source {name} raised {type(error).__name__} after {number:,} rows: {error}"
