@@ -23,6 +23,10 @@ def fail_on_three(context, number):
     return number
 
 
+def raise_errno(context, number):
+    raise OSError(number, os.strerror(number))
+
+
 def die_at_items(context, argument):
     """Works through items; the deadly ones kill the worker unless they are run alone."""
     items, deadly = argument

@@ -1,5 +1,7 @@
 """The local engine: results, failures, deaths charged to their task and item, hangs."""
 
+import errno
+
 import pytest
 
 import engine_tasks as tasks
@@ -96,3 +98,16 @@ def test_run_alone():
         run_alone(tasks.touch, ("x", ["x"]), seconds=20)
     assert run_alone(tasks.touch, ("x", []), seconds=20) is None
     assert run_alone(tasks.interrupted, (), seconds=20) == "still here"
+
+
+def passing(function, argument):
+    with Local(1) as engine, pytest.raises(TaskFailed) as failed:
+        engine.map(function, [("it", argument)], lambda *_: None)
+    return failed.value.passing
+
+
+def test_a_failure_says_whether_its_cause_may_pass():
+    assert passing(tasks.raise_errno, errno.ENOSPC)
+    assert not passing(tasks.raise_errno, errno.ENOENT)
+    assert not passing(tasks.fail_on_three, 3)
+    assert passing(tasks.always_die, 0)
