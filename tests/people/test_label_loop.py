@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from tamis.commands.label import app
 from tamis.corpora import Corpus
 from tamis.engine import Inline
-from tamis.people.coverage import NoneHere, coverage
+from tamis.people.coverage import BadName, NoneHere, coverage
 from tamis.people.sampling import BadSample, NothingToDraw, sample
 from tamis.pipeline import Pipeline
 from tamis.recipe import load
@@ -112,5 +112,8 @@ def test_samples_and_labels_that_cannot_be(corpus: Corpus, tmp_path: Path) -> No
     with pytest.raises(BadSample):
         sample(corpus, tmp_path / "x", 0)
     (tmp_path / "l.csv").write_text("example,label\nsomething,1\n")
+    for name in ("my name", "Edu", "1st", ""):
+        with pytest.raises(BadName, match="cannot be a column of a recipe"):
+            coverage(corpus, tmp_path / "l.csv", name)
     with pytest.raises(NoneHere, match="must hold ids"):
         coverage(corpus, tmp_path / "l.csv", "a")

@@ -258,8 +258,9 @@ def test_examples_come_from_files_of_every_kind(tmp_path, name):
     [
         ('{"id": 1, "text": "a"}\n{"id": 1, "text": "b"}', "e.jsonl:2: a second example is named '1'"),
         ('{"text": "a"}', "e.jsonl:1: it has no 'id'"),
-        ('{"id": 1}', "e.jsonl:1: it has no field 'text'"),
+        ('{"id": 1}', "`examples.show` names the field 'text', which .*e.jsonl:1 does not have; it has id"),
         ('{"id": 1, "text": "a"}\n{oops', "e.jsonl:2: not JSON"),
+        ('{"id": 1, "text": "a"}\n{"id": 2}', "e.jsonl:2: it has no field 'text'"),
         ("[1]", "e.jsonl:1: an example is an object"),
         ("", "there are no examples"),
     ],
@@ -269,6 +270,18 @@ def test_examples_that_do_not_fit_are_named(tmp_path, lines, words):
     path.write_text(lines)
     with pytest.raises(TaskError, match=words):
         list(make(kind="rating", examples={"path": str(path), "show": ["text"]}).rows())
+
+
+def test_all_files_are_read_before_anything_is_made(tmp_path):
+    (tmp_path / "e.jsonl").write_text('{"id": 1, "text": "a"}')
+    (tmp_path / "g.jsonl").write_text('{"id": 2, "text": "b", "answer": 3}')
+    (tmp_path / "guide.md").write_text("# Guideline")
+    files = {"examples": {"path": str(tmp_path / "e.jsonl")}, "gold": {"path": str(tmp_path / "g.jsonl")}}
+    task = make(kind="rating", guideline=str(tmp_path / "guide.md"), **files)
+    task.check_files()
+    (tmp_path / "g.jsonl").write_text('{"id": 2, "text": "b", "answer": 33}')
+    with pytest.raises(TaskError, match=r"g\.jsonl:1"):
+        task.check_files()
 
 
 def test_every_response_comes_first_about_as_often():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from tamis.errors import WrongUse
 
 if TYPE_CHECKING:
     from tamis.people.store import Store
+    from tamis.people.task import LabelTask
 
 Target = Annotated[str, typer.Argument(help="The task's YAML file, its SQLite file, or postgresql+psycopg://...")]
 DatabaseName = Annotated[
@@ -87,14 +89,62 @@ def serve(
     with errors():
         loaded = tasks.load(task)
         address = _address(str(task), database)
+        new = "://" not in address and not Path(address).exists()
+        if new:  # whatever refuses the task or the port leaves no database behind
+            loaded.check_files()
+        _listens(host, port)
         proxies = tuple(part.strip() for part in trusted.split(",") if part.strip())
         with Store.open(address, loaded) as store:
             settings = WebSettings(secret=store.secret, https=https, root_path=root_path, trusted_proxies=proxies)
             here = f"{'https' if https else 'http'}://{host}:{port}{root_path}"
-            _say(f"{loaded.name}: {store.progress().examples:,} examples in {store.database.name}; {here}")
+            if new:
+                _say(f"a new database: {Path(address).absolute()} (for one elsewhere, give --database)")
+            examples = store.progress().examples
+            _say(f"{loaded.name}: {examples:,} examples in {store.database.name}; {here}")
+            if (unearned := _unearned(loaded, examples)) is not None:
+                _say(f"warning: {unearned}")
+            _keep_url(store, here)
             if not store.has_owner():
                 _say(f"Make the owner's account (once, within 7 days): {here}/join/{store.invite('owner')}")
             run(store, loaded, host, port, settings)
+
+
+def _listens(host: str, port: int) -> None:
+    """Raises Refused where the address cannot be listened on."""
+    import socket
+
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise Refused(f"{host}:{port}: {error.strerror or error}; choose another --port or --host") from None
+
+
+def _unearned(task: LabelTask, examples: int) -> str | None:
+    """Why a bonus cannot be earned, or None."""
+    from tamis.people import examples as rows
+    from tamis.people.pay import out_of_reach
+
+    if task.pay is None or task.pay.bonus is None:
+        return None
+    gold = sum(1 for _ in rows.read(task, task.gold.path, answers=True)) if task.gold else 0
+    return out_of_reach(task.pay, task.gold.share if task.gold else 0.0, gold, examples)
+
+
+def _keep_url(store: Store, url: str) -> None:
+    """Keeps where the server was reached last, for the links of `invite` and `reset-password`."""
+    with store.database.reading_one() as c:
+        known = c.meta("url")
+    if known != url:
+        store.database.write(lambda c: c.set_meta("url", url)).result()
+
+
+def _base(store: Store, url: str | None) -> str:
+    """Where a link leads: the given address, else the one that `serve` printed last, which is told."""
+    if url is None:
+        with store.database.reading_one() as c:
+            url = c.meta("url") or "http://127.0.0.1:8765"
+        _say(f"the link is for the server at {url}; if people reach it elsewhere, give --url")
+    return url.rstrip("/")
 
 
 def invite(
@@ -102,7 +152,7 @@ def invite(
     role: Annotated[str, typer.Option(help="rater, adjudicator or owner.")] = "rater",
     email: Annotated[str | None, typer.Option(help="Only this address may use it.")] = None,
     days: Annotated[float, typer.Option(min=0.01, help="How long it can be used.")] = 7.0,
-    url: Annotated[str, typer.Option(help="Where people reach the server.")] = "http://127.0.0.1:8765",
+    url: Annotated[str | None, typer.Option(help="Where people reach the server; as `serve` said if absent.")] = None,
     database: DatabaseName = None,
     json_: Json = False,
 ) -> None:
@@ -113,14 +163,14 @@ def invite(
     if role not in ROLES:
         raise typer.BadParameter(f"there is no role {role}: {', '.join(ROLES)}", param_hint="--role")
     with _opened(target, database) as store:
-        link = f"{url.rstrip('/')}/join/{store.invite(role, None, email, days)}"  # type: ignore[arg-type]
+        link = f"{_base(store, url)}/join/{store.invite(role, None, email, days)}"  # type: ignore[arg-type]
         show({"link": link, "role": role}) if json_ else typer.echo(link)
 
 
 def reset_password(
     target: Target,
     who: Annotated[str, typer.Argument(help="E-mail address or pseudonym.")],
-    url: Annotated[str, typer.Option(help="Where people reach the server.")] = "http://127.0.0.1:8765",
+    url: Annotated[str | None, typer.Option(help="Where people reach the server; as `serve` said if absent.")] = None,
     database: DatabaseName = None,
     json_: Json = False,
 ) -> None:
@@ -129,7 +179,7 @@ def reset_password(
     Example: `tamis label reset-password preference.yaml ada@example.org`
     """
     with _opened(target, database) as store:
-        link = f"{url.rstrip('/')}/reset/{store.reset_token(_somebody(store, who))}"
+        link = f"{_base(store, url)}/reset/{store.reset_token(_somebody(store, who))}"
         show({"link": link}) if json_ else typer.echo(link)
 
 
@@ -198,8 +248,10 @@ def export(
     Example: `tamis label export preference.yaml pairs.jsonl --format preference`
     """
     from tamis.people import exchange
+    from tamis.people.exchange.training import must_fit
 
     with _opened(target, database) as store:
+        must_fit(format_, [question.kind for question in store.task.questions] or [store.task.kind])
         aggregated = store.aggregated(None if method == "none" else method)
         written = exchange.write(store.annotations(), aggregated, format=format_, path=out, prompt=prompt)
         told = f", {written.unused:,} examples unused: {written.unused_path}" if written.unused else ""
@@ -228,10 +280,11 @@ def import_(
             found = store.bring_in(read.annotations)
             problems = [*read.problems, *found.problems]
             if json_:
-                show({**asdict(found), "problems": problems})
+                show({**asdict(found), "left_out": read.left_out, "problems": problems})
             else:
-                typer.echo(f"{found.added:,} added, {found.known:,} here already, {found.surplus:,} surplus")
-            for problem in problems[:20]:
+                left = "".join(f", {n:,} left out ({why})" for why, n in sorted(read.left_out.items()))
+                typer.echo(f"{found.added:,} added, {found.known:,} here already, {found.surplus:,} surplus{left}")
+            for problem in _together(problems)[:20]:
                 _say(f"  {problem}")
             if problems:
                 raise Refused(f"{len(problems):,} rows could not be brought in.")
@@ -384,6 +437,20 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def _together(problems: list[str]) -> list[str]:
+    """Problems of rows, those for one reason in one sentence."""
+    groups: dict[str, list[str]] = {}
+    for problem in problems:
+        found = re.fullmatch(r"(example .*?, rater .*?): (.*)", problem, re.DOTALL)
+        place, reason = found.groups() if found else ("", problem)
+        groups.setdefault(reason, []).append(place)
+    return [
+        f"{len(places):,} rows: {reason} (the first: {places[0]})" if len(places) > 1 and places[0]
+        else f"{places[0]}: {reason}" if places[0] else reason
+        for reason, places in groups.items()
+    ]  # fmt: skip
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,14 +10,20 @@ from typing import Any
 
 from tamis.corpora import Corpus
 from tamis.documents import read_table
-from tamis.errors import SaidNo
+from tamis.errors import SaidNo, WrongUse
 from tamis.people.sampling import KEPT
 from tamis.signals.labels import load
 from tamis.workspace import hash_file
 
+COLUMN_NAME = r"[a-z][a-z0-9_]{0,39}"  # as recipes have it
+
 
 class NoneHere(ValueError, SaidNo):
     """No label is about a document of the corpus."""
+
+
+class BadName(ValueError, WrongUse):
+    """A name that a recipe would refuse."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,13 @@ class Coverage:
 
 
 def coverage(corpus: Corpus, path: Path, name: str, example: str = "example", label: str = "label") -> Coverage:
-    """Counts every label of the file by the verdict on its document. Raises NotLabels, NoneHere."""
+    """Counts every label of the file by the verdict on its document. Raises BadName, NotLabels, NoneHere."""
     import pyarrow as pa
 
+    if not re.fullmatch(COLUMN_NAME, name):
+        raise BadName(
+            f"{name!r} cannot be a column of a recipe: small letters, digits and _, a letter first, at most 40 in all"
+        )
     table = load(str(path), hash_file(path), example, label)
     counts: dict[str, Counter[str]] = {}
     documents = 0

@@ -28,7 +28,7 @@ def read(task: LabelTask, path: str, answers: bool, most: int | None = None) -> 
         if most is not None and number > most:
             return
         try:
-            checked = _checked(task, row, answers)
+            checked = _checked(task, row, answers, first=number == 1 and where)
         except (BadAnswer, KeyError, IndexError) as error:
             raise TaskError([f"{where}: {error.args[0]}"]) from None
         if checked["id"] in seen:
@@ -39,17 +39,27 @@ def read(task: LabelTask, path: str, answers: bool, most: int | None = None) -> 
         raise TaskError([f"{path}: there are no examples in it"])
 
 
-def _checked(task: LabelTask, row: Any, answers: bool) -> dict[str, Any]:
+def _checked(task: LabelTask, row: Any, answers: bool, first: str | bool = False) -> dict[str, Any]:
+    from tamis.people.task import TaskError
+
     if not isinstance(row, dict):
         raise BadAnswer("an example is an object with named fields")
     name = task.examples.id
     if row.get(name) is None or not str(row[name]).strip():
         raise BadAnswer(f"it has no {name!r}: name the field with the example's id in `examples.id`")
-    wanted = [*task.examples.show, *task.responses]
+    wanted = [(field, "show") for field in task.examples.show] + [(field, "responses") for field in task.responses]
     if task._reads:
-        wanted.append(task.examples.text)
-    if missing := [field for field in wanted if row.get(field) is None]:
-        raise BadAnswer(f"it has no field {missing[0]!r}; it has {', '.join(row)}")
+        wanted.append((task.examples.text, "text"))
+    if missing := [(field, key) for field, key in wanted if row.get(field) is None]:
+        field, key = missing[0]
+        if first:  # if none has it, the task is wrong and not the file
+            raise TaskError(
+                [
+                    f"task {task.name}: `examples.{key}` names the field {field!r}, which {first} does not have; "
+                    f"it has {', '.join(row)}: mend the name in the task, or the row"
+                ]
+            )
+        raise BadAnswer(f"it has no field {field!r}; it has {', '.join(row)}")
     kinds = {getattr(question, "kind", "") for question in task.asked}
     if isinstance(task.examples.responses, str):
         listed = row[task.examples.responses]

@@ -371,6 +371,20 @@ class LabelTask(_Asked):
         except (OSError, UnicodeDecodeError) as error:
             raise TaskError([f"{self.guideline}: the guideline cannot be read: {error}"]) from None
 
+    def check_files(self) -> None:
+        """Reads the guideline and every file of rows through, the examples first. Raises TaskError at the first row
+        that does not fit. Memory: the ids of one file."""
+        from tamis.people.examples import read
+
+        _ = self.guideline_text
+        for _row in self.rows():
+            pass
+        plan = self.qualification
+        known = (plan.train if plan else None, plan.path if plan else None, self.gold.path if self.gold else None)
+        for path in known:
+            for _row in read(self, path, answers=True) if path else ():
+                pass
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """The examples, each with its name under "id". Raises TaskError at the first that does not fit the task."""
         from tamis.people.examples import read

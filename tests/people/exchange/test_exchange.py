@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tamis.people import exchange
 from tamis.people.exchange import FORMATS, Aggregated, Annotation, BadAnnotation, BadExchange
+from tamis.people.exchange.training import must_fit
 from tamis.people.labels import Labels
 
 TEXT = st.text(max_size=90)
@@ -344,6 +345,15 @@ def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
     with pytest.raises(BadExchange, match="cannot be written as JSON"):
         exchange.write([Annotation("e", "r", "x", seconds=math.nan)], format="annotations", path=tmp_path / "x.jsonl")
     assert not list(tmp_path.iterdir())
+
+
+def test_formats_that_cannot_fit_a_task_are_refused() -> None:
+    with pytest.raises(BadExchange, match=r"this task asks choice: .* classification fits"):
+        must_fit("sft", ["choice"])
+    with pytest.raises(BadExchange, match="none fits; annotations"):
+        must_fit("reward", ["span"])
+    for format_, kinds in (("reward", ["rating"]), ("sft", ["choice", "text"]), ("annotations", ["span"])):
+        must_fit(format_, kinds)
 
 
 def test_what_is_no_annotation() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,64 @@ def test_people_are_invited_to_peoples_roles(labelled):
     assert "rater, adjudicator, owner" in told
     assert "model" not in told
     run("invite", labelled, "--role", "model", code=2)
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A task's file; the server itself does not run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tamis.web.app.serve", lambda *_: None)
+    task = write_task(tmp_path / "task", gold=2, pay={"piece": 0.1, "bonus": {"accuracy": 0.7, "share": 0.1}})
+    path = tmp_path / "odd.yaml"
+    path.write_text(json.dumps(task.model_dump(mode="json", by_alias=True, exclude_none=True)))
+    return path
+
+
+def test_a_start_names_the_database_and_a_bonus_out_of_reach(served, tmp_path):
+    told = run("serve", served, "--port", 18765, error=True)
+    assert f"a new database: {tmp_path / 'labels' / 'odd.sqlite'}" in told
+    assert "--database" in told
+    assert "warning: the bonus needs 20 gold questions" in told
+    assert "new database" not in run("serve", served, "--port", 18765, error=True)
+
+
+def test_links_lead_to_where_the_server_was(served):
+    run("serve", served, "--port", 18766)
+    assert run("invite", served).startswith("http://127.0.0.1:18766/join/")
+    assert "--url" in run("invite", served, error=True)
+    with Store.open("labels/odd.sqlite") as store:
+        join(store, 1)
+    assert run("reset-password", served, "p1@example.org").startswith("http://127.0.0.1:18766/reset/")
+
+
+def test_a_refused_start_leaves_no_database(served, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        told = run("serve", served, "--port", taken.getsockname()[1], code=1, error=True)
+    assert "--port" in told
+    (tmp_path / "task" / "gold.jsonl").write_text('{"id": "g", "text": "x", "answer": "maybe"}')
+    run("serve", served, "--port", 18767, code=2)
+    assert not (tmp_path / "labels").exists()
+
+
+def test_formats_that_do_not_fit_are_refused(labelled, tmp_path):
+    told = run("export", labelled, tmp_path / "a.jsonl", "-f", "sft", code=2, error=True)
+    assert "classification fits" in told
+    assert not (tmp_path / "a.jsonl").exists()
+
+
+def test_an_import_says_what_it_leaves_out_once(labelled, tmp_path):
+    rows = [
+        {"example": name, "rater": "m", "label": "yes", "value": "yes", "order": [], "prompt_hash": "x", "raw": "yes",
+         "kinds": {"label": "choice"}, "right": right}
+        for name, right in (("e-1", None), ("e-2", None), ("g-1", True), ("g-2", False))
+    ]  # fmt: skip
+    path = tmp_path / "judged.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "2 added, 0 here already, 0 surplus, 2 left out (gold questions)" in run("import", labelled, path)
+    path.write_text("".join(json.dumps({**rows[0], "example": f"none-{number}"}) + "\n" for number in range(40)))
+    told = run("import", labelled, path, code=1, error=True)
+    assert "40 rows: the task has no such example (the first: example none-0, rater m)" in told
+    assert told.count("no such example") == 1
 
 
 def test_verify_says_the_head_and_finds_what_was_altered(labelled):

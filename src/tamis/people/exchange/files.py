@@ -6,6 +6,7 @@ Memory: all annotations of the file; labels are few beside documents.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,11 +33,13 @@ class Written:
 
 @dataclass(frozen=True)
 class Imported:
-    """What was read, in the order of `annotations.ordered`. problems: sentences about what could not be carried."""
+    """What was read, in the order of `annotations.ordered`. problems: sentences about what could not be carried.
+    left_out: of a model's answers, how many are none to examples, by reason."""
 
     annotations: list[Annotation]
     aggregated: list[Aggregated] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def write(
@@ -97,7 +100,13 @@ def read(path: Path | str, format: str | None = None, kinds: dict[str, str] | No
     if rows and {"prompt_hash", "raw"} <= set(rows[0][1]):  # answers of a model
         from tamis.people import judges
 
-        return Imported(ordered(judges.to_annotations(judges.read(path))))
+        judged = judges.read(path)
+        why = [
+            "gold questions" if row.right is not None else "no answer could be read"
+            for row in judged
+            if row.right is not None or row.label is None
+        ]
+        return Imported(ordered(judges.to_annotations(judged)), left_out=dict(Counter(why)))
     beside = path.with_name(f"{path.stem}.unused{path.suffix}")
     if beside.is_file():
         rows += _read_rows(beside)

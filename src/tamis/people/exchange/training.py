@@ -15,12 +15,19 @@ from typing import Any
 from tamis.people.exchange.annotations import TIE, Aggregated, Annotation, ordered
 from tamis.people.exchange.evidence import COLUMN, BadExchange, dump, pack
 
+COMPARING = ("pairwise", "preference", "ranking")
+# The kinds of questions that a format makes rows of.
+FITS: Mapping[str, tuple[str, ...]] = {
+    "classification": ("choice", "multi", "rating", "pairwise"),
+    "sft": ("text", "rewrite"),
+    "preference": COMPARING,
+    "reward": (*COMPARING, "rating"),
+}
 Row = dict[str, Any]
 Group = tuple[list[Annotation], Aggregated | None]
 
 PROMPTS = ("prompt", "instruction", "question", "input", "text")
 COMPLETIONS = ("completion", "response", "answer", "output")
-COMPARING = ("pairwise", "preference", "ranking")
 
 
 def rows(
@@ -51,6 +58,18 @@ def rows(
     return used, unused
 
 
+def must_fit(format_: str, kinds: Iterable[str]) -> None:
+    """Raises BadExchange where a format makes no row of any of a task's kinds of questions, and names those that do."""
+    asked = sorted(set(kinds))
+    if format_ not in FITS or set(asked) & set(FITS[format_]):
+        return
+    fitting = [name for name, fit in FITS.items() if set(asked) & set(fit)]
+    raise BadExchange(
+        f"format {format_} is for {', '.join(FITS[format_])}, and this task asks {', '.join(asked)}: of the formats to "
+        f"train on, {', '.join(fitting) or 'none'} fits; annotations fits any task"
+    )
+
+
 def grouped(
     annotations: Iterable[Annotation], aggregated: Iterable[Aggregated]
 ) -> Iterator[tuple[tuple[str, str], Group]]:
@@ -69,7 +88,7 @@ def grouped(
 
 def classification(group: list[Annotation], said: Aggregated | None, _: str | None) -> Any:
     """One row per example: its fields, label, posterior, and who said so."""
-    if group[0].kind not in ("choice", "multi", "rating", "pairwise"):
+    if group[0].kind not in FITS["classification"]:
         return f"a {group[0].kind} is no class"
     label = said.label if said else _most(group)
     if label is None:
@@ -83,7 +102,7 @@ def classification(group: list[Annotation], said: Aggregated | None, _: str | No
 
 def sft(group: list[Annotation], said: Aggregated | None, prompt: str | None) -> Any:
     """One row per demonstration: prompt, completion. Of rewrites, the rewritten text is the completion."""
-    if group[0].kind not in ("text", "rewrite"):
+    if group[0].kind not in FITS["sft"]:
         return f"a {group[0].kind} is no demonstration"
     made = []
     for annotation in group:
