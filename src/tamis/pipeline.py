@@ -33,7 +33,7 @@ from tamis.sources import OWN, SourceSpec, Split, plan
 from tamis.sources.fingerprint import fingerprint, require_unchanged
 from tamis.verdicts import task as verdict_task
 from tamis.verdicts.election import Strength
-from tamis.verdicts.rules import RuleSet, catalogue, load_rules
+from tamis.verdicts.rules import RuleError, RuleSet, catalogue, load_rules
 from tamis.workspace import (
     File,
     Manifest,
@@ -473,7 +473,24 @@ def rules_of(recipe: Recipe, asked: Asked | None = None) -> RuleSet:
         name: rule if isinstance(rule, str | bool) else {k: v for k, v in rule.model_dump().items() if v}
         for name, rule in recipe.rules.set.items()
     }
-    return load_rules(list(recipe.rules.use), settings, catalogue(asked.groups))
+    rules = load_rules(list(recipe.rules.use), settings, catalogue(asked.groups))
+    if "perplexity" in rules.groups:
+        _have_buckets(recipe, rules)
+    return rules
+
+
+def _have_buckets(recipe: Recipe, rules: RuleSet) -> None:
+    """Raises RuleError for a rule on a bucket that is null for every document: such a rule drops nothing."""
+    from tamis.signals import perplexity
+
+    never = perplexity.empty_columns(recipe.signals.perplexity)
+    for rule in rules.rules:
+        for column in never.intersection(rule.columns):
+            raise RuleError(
+                f"rule `{rule.name}` reads {column}, but the model has no buckets, so it is null everywhere and the "
+                "rule drops nothing: train it with `tamis quality ngram --buckets REFERENCE`",
+                ("rules", "set", rule.name),
+            )
 
 
 def strength_of(recipe: Recipe) -> Strength:

@@ -139,3 +139,18 @@ def test_rows_and_fields_that_are_not_there_are_named(folder: Path) -> None:
     assert "no row has a field tongue" in said("--where", "tongue=en")
     assert "write FIELD=VALUE" in said("--where", "lang")
     assert "--text-field" in said("--text-field", "body")
+
+
+def test_a_rule_on_a_bucket_that_is_always_null_is_refused(folder: Path) -> None:
+    run("ngram", "--train", "sky.jsonl", "--order", 2, "--out", "none.arpa")
+    run("ngram", "--train", "sky.jsonl", "--order", 2, "--buckets", "bank.jsonl", "--out", "some.arpa")
+    body = (
+        "sources: [{{name: all, path: sky.jsonl}}]\nsignals: {{perplexity: {{sky: {}.arpa}}}}\n"
+        "rules:\n  set:\n    head: perplexity.sky_bucket = 'head'\ntokens: null\n"
+    )
+    (folder / "r.yaml").write_text(body.format("none"))
+    found = CliRunner().invoke(app, ["check", "r.yaml"])
+    assert found.exit_code == 2
+    assert "r.yaml:5: rule `head` reads perplexity.sky_bucket, but the model has no buckets" in found.output
+    (folder / "r.yaml").write_text(body.format("some"))
+    assert CliRunner().invoke(app, ["check", "r.yaml"]).exit_code == 0

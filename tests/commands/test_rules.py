@@ -62,3 +62,9 @@ def test_a_preset_whose_signals_nobody_measured_is_refused(work, tmp_path):
     done = CliRunner().invoke(app, ["rules", "diff", "decontaminated@13gram", "main", "--work", str(tmp_path / "w")])
     assert done.exit_code == 2
     assert "eval" in done.output
+
+
+def test_a_preset_without_its_version_is_suggested_with_it(work):
+    done = CliRunner().invoke(app, ["rules", "diff", "gopher", "c4@paper", "--work", str(work)])
+    assert done.exit_code == 2
+    assert "did you mean gopher@" in done.output

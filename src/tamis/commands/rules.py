@@ -114,4 +114,8 @@ def _rules(name: str, reader: Corpus) -> RuleSet:
     except WorkspaceError as error:
         if colon:
             raise
-        raise RuleError(f"{name} is no preset ({', '.join(preset_names())}), no .yaml file, and {error}", ()) from None
+        close = [preset for preset in preset_names() if preset.startswith(f"{name}@")]
+        hint = f"; did you mean {' or '.join(close)}?" if close else recipe.near(name, list(preset_names()))
+        raise RuleError(
+            f"{name} is no preset ({', '.join(preset_names())}), no .yaml file, and {error}{hint}", ()
+        ) from None

@@ -1,8 +1,9 @@
 """Signals `perplexity`: how surprised the n-gram models of a recipe are, and CCNet's buckets of that.
 
 A recipe's ``signals: {perplexity: {wiki: models/wiki.arpa}}`` gives perplexity.wiki (per word, see
-`tamis.quality.perplexity`) and perplexity.wiki_bucket (head, middle, tail by the model's terciles, null where it has
-none). Models are those of `tamis quality ngram`, or ARPA files whose words are normalized in the same way.
+`tamis.quality.perplexity`) and perplexity.wiki_bucket (head, middle, tail by the model's terciles; null where it has
+none, and a rule on such a bucket is refused). Models are those of `tamis quality ngram`, or ARPA files whose words are
+normalized in the same way.
 """
 
 from __future__ import annotations
@@ -40,6 +41,13 @@ def extra_groups(settings: Mapping[str, str]) -> list[ExtraGroup]:
         digests[column] = hash_file(Path(path))
     own = "tamis.signals.perplexity"
     return [ExtraGroup(GROUP, f"{own}:group", {"models": digests}, dict(settings), f"{own}:explain")]
+
+
+def empty_columns(settings: Mapping[str, str]) -> frozenset[str]:
+    """The bucket signals of models that were trained without a reference corpus: null for every document."""
+    return frozenset(
+        f"{GROUP}.{column}_bucket" for column, path in settings.items() if "terciles" not in arpa.header_of(path)
+    )
 
 
 def group(params: Mapping[str, Any], paths: Mapping[str, str]) -> SignalGroup:
