@@ -212,7 +212,6 @@ def test_doctor_finds_a_flipped_byte(work, tmp_path):
     assert "signals/text/00000.parquet" in done.stdout
     assert f"tamis doctor --work {copy} --repair" in done.stderr
     assert "--repair" not in tamis("doctor", "--work", copy, "--repair").stderr  # it succeeds
-    tamis("doctor", "--work", copy, "--repair", code=1)
     tamis("run", work.parent / "rows.yaml", "--work", copy, "--workers", 1)
     assert json.loads(tamis("doctor", "--work", copy, "--json").stdout)["damaged"] == []
     assert damaged.read_bytes() == (work / "signals/text/00000.parquet").read_bytes()
