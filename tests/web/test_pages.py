@@ -171,27 +171,65 @@ def test_the_guideline_is_read_first_and_again_after_a_change(serve: Serve) -> N
 
 
 def test_training_says_what_was_expected_and_the_test_does_not(serve: Serve, tmp_path: Any) -> None:
-    known = [{"id": f"t{n}", "prompt": "p", "answer": "good", "explanation": f"because <i>{n}</i>"} for n in range(2)]
-    for name in ("train", "test"):
-        (tmp_path / f"{name}.jsonl").write_text(
-            "\n".join(json.dumps({**row, "id": f"{name}-{row['id']}"}) for row in known)
-        )
-    paths = {"train": str(tmp_path / "train.jsonl"), "path": str(tmp_path / "test.jsonl")}
-    server = serve("choice", qualification={**paths, "accuracy": 0.5})
-    server.person("ann")
-    browser = server.client("ann")
+    _, browser = examined(serve, tmp_path)
     assert "Training" in browser.see("/label")
     page = browser.answer(answer="bad").text
     assert "another one" in page
+    assert "Your answer: bad." in page
     assert "Expected: good." in page
     assert "because &lt;i&gt;" in page
+    assert "question 0 of train" in page, "the example that the feedback is about"
+    assert 'name="assignment"' not in page, "no other question stands under it"
+    assert "question 1 of train" not in page
+    page = browser.see("/label")
+    assert "question 1 of train" in page
+    assert "because" not in page
     page = browser.answer(answer="good").text
     assert "Right." in page
     assert "Now comes a short test" in page
+    assert "question 0 of test" not in page
+    page = browser.see("/label")
+    assert "A test of 2 questions, without feedback. 1 right answers pass it; attempts: 2." in page
+    assert "Right." not in page
     page = browser.answer(answer="good").text
     assert "Right." not in page
+    assert "A test of" not in page
     page = browser.answer(answer="bad").text
     assert "You passed" in page
+
+
+def test_a_failed_attempt_is_told_before_the_next_one(serve: Serve, tmp_path: Any) -> None:
+    server, browser = examined(serve, tmp_path)
+    browser.see("/label")
+    for _ in range(2):
+        browser.answer(answer="good")
+        browser.see("/label")
+    browser.answer(answer="bad")
+    page = browser.answer(answer="bad").text
+    assert "Not passed: 0 of 2 right, 1 needed. This is attempt 2, the last." in page
+    assert "Not passed: 0 of 2" in browser.see("/label"), "a reload says it again"
+    browser.answer(answer="bad")
+    assert "Test not passed" in browser.answer(answer="bad").text
+    server.person("own", "owner")
+    owner = server.client("own")
+    for path in ("/owner/raters", f"/owner/raters/{server.raters['ann']}"):
+        page = owner.see(path)
+        assert "Test attempts" in page
+        assert "0 / 2, 0 / 2" in page
+
+
+def examined(serve: Serve, folder: Any) -> tuple[Server, Browser]:
+    """A rater before two training examples and a test of two, of which one must be right."""
+    for name in ("train", "test"):
+        rows = [
+            {"id": f"{name}-{n}", "prompt": f"question {n} of {name}", "answer": "good", "explanation": "because <i>"}
+            for n in range(2)
+        ]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    paths = {"train": str(folder / "train.jsonl"), "path": str(folder / "test.jsonl")}
+    server = serve("choice", qualification={**paths, "accuracy": 0.5, "attempts": 2})
+    server.person("ann")
+    return server, server.client("ann")
 
 
 def test_somebody_stopped_sees_why(serve: Serve) -> None:
@@ -450,3 +488,30 @@ def _routes(server: Server) -> list[tuple[str, str]]:
     parts = (accounts, adjudication, api, labelling, mine, owner, people)
     routes: list[Any] = [route for one in parts for route in one.router(site).routes]
     return sorted((method, route.path) for route in routes for method in route.methods - {"HEAD"})
+
+
+def test_the_wrong_address_for_a_bound_invitation_keeps_the_form(serve: Serve) -> None:
+    server = serve("choice")
+    token = server.store.invite("rater", None, "ann@example.org")
+    browser = server.client()
+    browser.see(f"/join/{token}")
+    wrong = {"name": "Ann", "password": PASSWORD, "again": PASSWORD}
+    done = browser.post_form(f"/join/{token}", email="other@example.org", **wrong)
+    assert done.status_code == 422
+    assert "for another e-mail address" in done.text
+    assert browser.field("name") == "Ann"
+    assert browser.post_form(f"/join/{token}", email="ann@example.org", **wrong).status_code == 303
+
+
+def test_an_erased_rater_is_named_once(serve: Serve) -> None:
+    server = serve("choice")
+    owner, ann = server.person("own", "owner"), server.person("ann")
+    server.store.erase(ann, owner)
+    browser = server.client("own")
+    erased = server.store.rater(ann)
+    assert erased is not None
+    shown = browser.see("/owner/raters")
+    assert shown.count(erased.pseudonym) == 1
+    assert "Gold verdict" in shown
+    assert ">continue<" not in shown, "no verdict without gold"
+    assert browser.see(f"/owner/raters/{ann}").count(f">{erased.pseudonym}<") == 1

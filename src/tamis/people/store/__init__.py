@@ -3,6 +3,7 @@
 from tamis.people.store.rows import (
     Answer,
     Assignment,
+    Attempt,
     Dispute,
     Done,
     Entry,
@@ -26,6 +27,7 @@ from tamis.people.store.store import Store
 __all__ = [
     "Answer",
     "Assignment",
+    "Attempt",
     "Dispute",
     "Done",
     "Entry",

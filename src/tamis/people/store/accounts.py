@@ -92,7 +92,7 @@ class Accounts(Base):
     def _accept(self, c: Transaction, token: str, name: str, email: str, password: str, language: str) -> Rater:
         invitation = self._token(c, "invite", token)
         if invitation.email and invitation.email != email:
-            raise StoreError("bad-token", "this invitation is for another e-mail address")
+            raise StoreError("other-email", "this invitation is for another e-mail address")
         c.run("UPDATE invitations SET used = :now, email = NULL WHERE id = :id", now=c.now, id=invitation.id)
         return self._join(c, invitation.role, name, email, password, language)
 

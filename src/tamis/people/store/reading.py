@@ -12,7 +12,7 @@ from tamis.people.store.accounts import _RATER, _rater
 from tamis.people.store.adjudication import Adjudication, label_text, part
 from tamis.people.store.base import parsed
 from tamis.people.store.database import Connection
-from tamis.people.store.rows import Answer, Guideline, Mine, Progress, RaterRow, Skip, StoreError
+from tamis.people.store.rows import Answer, Attempt, Guideline, Mine, Progress, RaterRow, Skip, StoreError
 
 DAY = 86_400
 # States of labels that were work, and are paid: not those that their rater took back.
@@ -61,6 +61,29 @@ class Reading(Adjudication):
             number,
             of,
         )
+
+    def attempts(self) -> dict[int, list[Attempt]]:
+        """Every rater's attempts at the qualification test, the first one first."""
+        found: dict[int, list[Attempt]] = {}
+        with self.database.reading_one() as c:
+            for row in c.all(
+                "SELECT l.rater, a.attempt, count(*) AS n, coalesce(sum(l.correct), 0) AS correct FROM labels l "
+                "JOIN assignments a ON a.id = l.assignment WHERE l.kind = 'test' "
+                "GROUP BY l.rater, a.attempt ORDER BY l.rater, a.attempt"
+            ):
+                found.setdefault(row.rater, []).append(Attempt(row.attempt, int(row.correct), int(row.n)))
+        return found
+
+    def attempts_of(self, rater: int) -> list[Attempt]:
+        """A rater's attempts at the qualification test, the first one first."""
+        with self.database.reading_one() as c:
+            rows = c.all(
+                "SELECT a.attempt, count(*) AS n, coalesce(sum(l.correct), 0) AS correct FROM labels l "
+                "JOIN assignments a ON a.id = l.assignment WHERE l.kind = 'test' AND l.rater = :rater "
+                "GROUP BY a.attempt ORDER BY a.attempt",
+                rater=rater,
+            )
+        return [Attempt(row.attempt, int(row.correct), int(row.n)) for row in rows]
 
     def progress(self) -> Progress:
         """How far the task is. One pass over the examples and one over the labels."""

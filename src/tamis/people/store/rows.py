@@ -17,7 +17,7 @@ Phase = Literal["training", "qualification", "work"]
 class StoreError(ValueError, SaidNo):
     """What the store refuses. `.code` is for programs, the message for people, `.seconds` says how long to wait.
 
-    Codes: unknown, forbidden, blocked, not-open, bad-token, taken, password, wait, sign-in, no-undo, busy, task,
+    Codes: unknown, forbidden, blocked, not-open, bad-token, other-email, taken, password, wait, sign-in, no-undo, busy, task,
     newer, not-empty, damaged.
     """
 
@@ -95,6 +95,15 @@ class Guideline:
     number: int
     text: str
     at: float
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A rater's attempt at the qualification test; `answers` of the test's questions so far, `right` of them right."""
+
+    number: int
+    right: int
+    answers: int
 
 
 @dataclass(frozen=True)

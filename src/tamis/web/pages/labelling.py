@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from tamis.corpus.inert import visible
 from tamis.people.answers import BadAnswer
 from tamis.people.store import Assignment, Done, Feedback, Guideline, Progress, StoreError
-from tamis.web.desk import describe, find_passage
+from tamis.web.desk import Desk, describe, find_passage
 from tamis.web.forms import Form
 from tamis.web.guideline import guideline_html
 from tamis.web.language import Words
@@ -37,7 +37,8 @@ def router(site: Site) -> APIRouter:
         t, me = visitor.words, visitor.me
         values: dict[str, Any] = {
             "here": "label", "works": True, "here_path": "/label", "desk": None, "feedback": None, "phase": "work",
-            "status": 200, "value": None, "skip_reasons": SKIP_REASONS, "token": secrets.token_urlsafe(12), **more,
+            "answered": None, "status": 200, "value": None, "skip_reasons": SKIP_REASONS,
+            "token": secrets.token_urlsafe(12), **more,
         }  # fmt: skip
         status, value = values.pop("status"), values.pop("value")
         own = await store.mine(me.id)
@@ -51,8 +52,14 @@ def router(site: Site) -> APIRouter:
                 if not request.headers.get("x-fragment"):
                     return site.to("/label/guideline")  # type: ignore[return-value]
                 values |= _end(t, "changed", "/label/guideline")
+            elif values["feedback"] is not None:
+                # A page of its own: above the next question, the explanation would read as a hint to it.
+                values["phase"] = "training"
+                values |= {"end_title": t("feedback.title"), "end_link": "/label", "end_link_name": t("feedback.go")}
             else:
                 values["desk"] = site.desks.desk(given, t, value)
+                if given.phase == "qualification" and given.number == 1 and "notice" not in values:
+                    values |= {"notice": await before_test(t, me.id, given.of or 0), "notice_kind": "hint"}
                 values["lease"] = max(1, round(given.until - time.time()))
         else:
             values |= _end(t, given.reason, "/label" if given.reason == "wait" else "/me")
@@ -71,6 +78,19 @@ def router(site: Site) -> APIRouter:
                 "at_once": site.task.kind in ("choice", "pairwise", "rating"),
             }
         return site.page(request, visitor, template, status, **values)
+
+    async def before_test(t: Words, rater: int, questions: int) -> str:
+        """How long the test is, what passes it, and how the last attempt ended."""
+        plan = site.task.qualification
+        assert plan is not None, "a test without `qualification`"
+        need = next((right for right in range(questions) if right / questions >= plan.accuracy), questions)
+        done = await store.attempts_of(rater)
+        if not done:
+            return t("test.begins", n=questions, need=need, attempts=plan.attempts)
+        last, number = done[-1], done[-1].number + 1
+        said = t("test.not_passed", right=last.right, n=last.answers, need=need)
+        how = "test.again" if number < plan.attempts else "test.last"
+        return f"{said} {t(how, number=number, attempts=plan.attempts)}"
 
     @routes.get("/label")
     async def label(request: Request) -> Response:
@@ -91,6 +111,11 @@ def router(site: Site) -> APIRouter:
         form = await site.form(request, visitor)
         assignment = form.text("assignment")
         value: Any = None
+        answered: Desk | None = None
+        if form.get("phase") == "training":  # quoted beside its feedback
+            given = await store.next_for(me.id)
+            if isinstance(given, Assignment) and given.id == assignment:
+                answered = site.desks.desk(given, visitor.words)
         try:
             value = site.desks.value(form, assignment)
             done = await store.submit(
@@ -114,7 +139,8 @@ def router(site: Site) -> APIRouter:
             )
         except StoreError as error:
             return await stale(request, visitor, error)
-        return await work(request, visitor, done.next, **_after(site, form, done.next, done.feedback, visitor.words))
+        after = _after(site, form, done.next, done.feedback, visitor.words, value)
+        return await work(request, visitor, done.next, answered=answered, **after)
 
     async def stale(request: Request, visitor: Visitor, error: StoreError) -> Response:
         """An assignment that is over: the next one, with a word about it."""
@@ -270,7 +296,9 @@ def pasted_share(form: Form, value: Any) -> float | None:
     return min(1.0, pasted / length) if length else 0.0
 
 
-def _after(site: Site, form: Form, given: Assignment | Done, feedback: Feedback | None, t: Words) -> dict[str, Any]:
+def _after(
+    site: Site, form: Form, given: Assignment | Done, feedback: Feedback | None, t: Words, value: Any
+) -> dict[str, Any]:
     """Feedback on the answer just given, and a word where the next phase begins."""
     values: dict[str, Any] = {}
     if feedback is not None:
@@ -280,10 +308,16 @@ def _after(site: Site, form: Form, given: Assignment | Done, feedback: Feedback 
         expected = site.desks.keyed(assignment, feedback.expected)
         values["feedback"] = {
             "right": feedback.right,
+            "said": describe(site.task, value, t, letters),
             "expected": describe(site.task, expected, t, letters),
             "why": feedback.explanation,
         }
-    if isinstance(given, Assignment) and form.get("phase") not in (None, given.phase):
+    # Of the test, its first question tells.
+    if (
+        isinstance(given, Assignment)
+        and form.get("phase") not in (None, given.phase)
+        and (feedback is not None or given.phase != "qualification")
+    ):
         values |= {"notice": t(f"phase.begins_{given.phase}"), "notice_kind": "hint"}
     return values
 

@@ -97,7 +97,9 @@ def router(site: Site) -> APIRouter:
         limits = site.task.rates
         marks = [(limits.bad, t("raters.bad")), (limits.good, t("raters.good"))] if limits else []
         chart = charts.forest(gold, t("raters.gold_chart"), marks) if gold else None
-        return page(request, visitor, "owner_raters.html", "raters", rows=rows, chart=chart)
+        return page(
+            request, visitor, "owner_raters.html", "raters", rows=rows, chart=chart, attempts=await store.attempts()
+        )
 
     async def one(number: int) -> Rater:
         rater: Rater | None = await store.rater(number)
@@ -124,7 +126,8 @@ def router(site: Site) -> APIRouter:
         if matrix:
             label = t("raters.confusion")
             chart = charts.confusion(matrix.names, matrix.counts, label, t("raters.reference"), t("raters.said"))
-        values = {"one": rater, "row": row, "matrix": matrix, "chart": chart, "bias": bias, "link": None, **more}
+        values = {"one": rater, "row": row, "matrix": matrix, "chart": chart, "bias": bias, "link": None,
+                  "attempts": await store.attempts_of(number), **more}  # fmt: skip
         return page(request, visitor, "owner_rater.html", "raters", status, **values)
 
     @routes.get("/raters/{number}")
