@@ -51,6 +51,26 @@ def test_accuracy_counts_a_tie_as_its_chance(run):
     assert body["accuracy"]["value"] == body["accuracy"]["majority"]["value"] == pytest.approx(2.5 / 3)
 
 
+def test_answers_that_the_method_was_told_prove_nothing(run, tmp_path):
+    found = run("@l.csv", "-m", "dawid-skene", "--truth", "@t.csv", "--controls", "@t.csv")
+    assert "warning: 3 of the 3 answers of --truth are in --controls too" in found.stderr
+    (tmp_path / "c.csv").write_text("item,truth\nb,y\n")
+    (tmp_path / "rest.csv").write_text("item,truth\na,x\nc,x\n")
+    found = run("@l.csv", "-m", "dawid-skene", "--truth", "@rest.csv", "--controls", "@c.csv")
+    assert "warning" not in found.stderr
+
+
+def test_ties_are_marked_and_numbers_in_their_order(run, tmp_path):
+    names = [1, 2, 10, 11]
+    (tmp_path / "n.csv").write_text(
+        "item,worker,label\n" + "".join(f"{name},{w},{'xy'[w]}\n" for name in names for w in (0, 1)) + "3,0,x\n3,1,x\n"
+    )
+    lines = run("@n.csv", "-m", "majority").stdout.split("least sure", 1)[1].split("raters", 1)[0].splitlines()[1:]
+    shown = [line.split() for line in lines if line]
+    assert [line[0] for line in shown] == ["1", "2", "10", "11", "3"]
+    assert [line[-1] == "tied" for line in shown] == [True] * 4 + [False]
+
+
 def test_out_in_every_form(run, tmp_path):
     for name in ("o.parquet", "o.csv", "o.jsonl"):
         run("@l.csv", "-m", "majority", "--out", f"@{name}")
@@ -189,9 +209,7 @@ def test_slips_are_taken_out_where_repeats_show_them(run, tmp_path):
     rows = [f"{e},{r},{'x' if (e + r) % 5 else 'y'}" for e in range(20) for r in range(4)]
     rows += [f"{e},0,{'x' if e % 10 else 'y'}" for e in range(20)]  # rater 0 again, differing twice
     (tmp_path / "r.csv").write_text("\n".join(["example,rater,label", *rows]))
-    plain, clean = (
-        json.loads(run("@r.csv", "-m", "soft", *more, "--json").stdout) for more in ((), ("--deconvolve",))
-    )
+    plain, clean = (json.loads(run("@r.csv", "-m", "soft", *more, "--json").stdout) for more in ((), ("--deconvolve",)))
     assert clean["flip_rate"]["differing"] == 2 / 20
     assert 0 < clean["flip_rate"]["value"] < 0.1
     assert "flip_rate" not in plain

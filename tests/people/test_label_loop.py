@@ -104,6 +104,13 @@ def test_a_sample_depends_on_the_seed_alone(corpus: Corpus, tmp_path: Path) -> N
     each = sample(corpus, paths[4], 2, each=True)
     assert all(drawn == min(2, total) for drawn, total in each.strata.values())
     assert "examples, seed 17" in each.render()
+    assert "in place of" not in each.render()
+    few = sum(counts.values())
+    assert f"10,000 were asked for, and there are no more than {few:,}" in everything.render()
+    rare = sample(corpus, paths[4], 1 + max(counts.values()), each=True).render()
+    assert "in place of the file that was there" in rare
+    assert f"there are no more than {counts[min(counts)]:,} of {min(counts)}" in rare
+    assert "asked for" not in sample(corpus, paths[0], 10).render()
 
 
 def test_samples_and_labels_that_cannot_be(corpus: Corpus, tmp_path: Path) -> None:

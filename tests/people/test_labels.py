@@ -54,6 +54,12 @@ def test_another_header_is_an_error_that_names_the_columns(tmp_path, header, say
     assert "example or item or task, rater or worker or annotator, label" in str(error.value)
 
 
+def test_semicolons_are_named(tmp_path):
+    (tmp_path / "l.csv").write_text("item;worker;label\n1;a;x\n")
+    with pytest.raises(NotLabels, match="separated by `;`"):
+        Labels.read(tmp_path / "l.csv")
+
+
 def test_gaps(tmp_path):
     (tmp_path / "l.csv").write_text("item,worker,label\n1,a,x\n2,a,\n3,a,NaN\n4,b, x \n")
     found = Labels.read(tmp_path / "l.csv")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 
+from tamis.people.examples import read
 from tamis.people.pay import Work, ledger, out_of_reach, wilson
-from tamis.people.task import Pay
+from tamis.people.task import Pay, load
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 PAY = Pay(piece=0.10, currency="EUR", hourly=15, bonus={"accuracy": 0.8, "least": 20, "share": 0.25})
 
@@ -53,6 +57,13 @@ def test_a_bonus_out_of_reach_is_named():
     assert "only surely above 0.44" in out_of_reach(few, 0.1, 8, 24)
     assert out_of_reach(PAY, 0.1, 100, 2400) is None
     assert out_of_reach(None, 0.1, 8, 24) is None
+
+
+@pytest.mark.parametrize("name", ["preference", "quality-rating"])
+def test_the_examples_promise_nothing_out_of_reach(name):
+    task = load(EXAMPLES / f"{name}.yaml")
+    gold = sum(1 for _ in read(task, task.gold.path, answers=True)) if task.gold else 0
+    assert out_of_reach(task.pay, task.gold.share if task.gold else 0.0, gold, sum(1 for _ in task.rows())) is None
 
 
 def test_an_hour_is_counted_by_the_median_so_one_forgotten_page_does_not_hide_low_pay():

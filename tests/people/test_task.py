@@ -46,7 +46,8 @@ def test_a_small_task_is_enough():
         (("kind:", "knd:"), 2, "unknown key `knd`; did you mean kind?"),
         (("choice", "choise"), 2, "`kind`: input should be 'choice'"),
         (("overlap: 3", "overlap: {target: 0.9}"), 8, "`overlap` needs `most`"),
-        (("overlap: 3", "overlap: 0"), 8, "overlap is a number of raters from 1 to 1000, not 0"),
+        (("overlap: 3", "overlap: 0"), 8, "overlap is a number of raters from 1 to 1000"),
+        (("overlap: 3", "overlap: three"), 8, "`overlap`: input should be a mapping, not 'three'"),
         (("overlap: 3", "overlap: {target: 0.9, most: 2, least: 3}"), 8, "`most` (2) is below `least` (3)"),
         (("  path: examples.jsonl\n", ""), 5, "`examples` needs `path`"),
         (("labels: [yes, no, 3]\n", ""), 1, "needs `labels`"),
@@ -270,6 +271,13 @@ def test_examples_that_do_not_fit_are_named(tmp_path, lines, words):
     path.write_text(lines)
     with pytest.raises(TaskError, match=words):
         list(make(kind="rating", examples={"path": str(path), "show": ["text"]}).rows())
+
+
+def test_a_value_is_said_once():
+    [told] = problems(GOOD.replace("overlap: 3", "overlap: 0"))
+    assert told.endswith("from 1 to 1000, not 0")
+    assert told.count("not 0") == 1
+    assert not any("Adaptive" in one for one in problems(GOOD.replace("overlap: 3", "overlap: three")))
 
 
 def test_all_files_are_read_before_anything_is_made(tmp_path):

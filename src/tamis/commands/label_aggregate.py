@@ -124,12 +124,19 @@ def aggregate(
             result = result.keep(keep)
             plain = replace(plain, kept=result.kept) if plain is not None else None
         known = read_truth(truth) if truth else None
+        taught = set(known or ()) & set(read_truth(controls) if controls else ())
         accuracy = result.expected_accuracy(known) if known is not None else None
         majority = plain.expected_accuracy(known) if plain is not None and known is not None else None
         if known is not None and accuracy is not None and not accuracy.n:
             raise BadOption(f"{truth} knows none of the examples of {file}: are they named alike?")
         _write(result.table(posteriors=len(labels.classes) <= _COLUMNS), out)
         _warn(labels)
+        if taught and known is not None:
+            typer.echo(
+                f"warning: {len(taught):,} of the {len(known):,} answers of --truth are in --controls too: the method "
+                "was told them, so the accuracy says little about other examples; keep some answers from it",
+                err=True,
+            )
         if json_:
             body = result.to_json()
             if accuracy is not None and majority is not None:
@@ -243,9 +250,13 @@ def _explain(result: Aggregated, accuracy: Accuracy | None, majority: Accuracy |
     if accuracy is not None and majority is not None:
         lines.append(f"accuracy   {_share(accuracy)}; majority, ties shared: {_share(majority)}")
     lines += ["", "least sure   label            posterior   n"]
-    rows = sorted(shown.to_pylist(), key=lambda row: (-row["entropy"], row["example"]))[:_ROWS]
+    # The table is in the order of names, as numbers where all are, and sorting keeps it; equal posteriors of another
+    # order of sums differ in their last digits.
+    rows = sorted(shown.to_pylist(), key=lambda row: -round(row["entropy"], 9))[:_ROWS]
     lines += [
-        f"{_cut(row['example'], 12)} {_cut(row['label'], 16)} {row['posterior']:9.3f} {row['n']:3}" for row in rows
+        f"{_cut(row['example'], 12)} {_cut(row['label'], 16)} {row['posterior']:9.3f} {row['n']:3}"
+        + ("   tied" if row["tied"] else "")
+        for row in rows
     ]
     lines += ["", "raters, weakest first", "rater            n   skill   95 % interval"]
     raters = sorted(result.raters(), key=lambda row: (row["skill"] is None, row["skill"], row["rater"]))

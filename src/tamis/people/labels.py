@@ -259,7 +259,13 @@ def _match(path: Path, header: Sequence[str], columns: Mapping[str, tuple[str, .
         if column == "truth" and len(matches) > 1:  # a file of answers may carry the labels' column too
             matches = sorted(matches, key=lambda name: names.index(plain(name)))[:1]
         if len(matches) != 1:
-            what = f"two columns for the {column}: {', '.join(matches)}" if matches else f"no column for the {column}"
+            people = "time" if column == "at" else column
+            if len(header) == 1 and ";" in header[0]:
+                raise NotLabels(
+                    f"{path}: its columns seem to be separated by `;` ({header[0]}): save it with commas or tabs "
+                    "between them"
+                )
+            what = f"two columns for the {people}: {', '.join(matches)}" if matches else f"no column for the {people}"
             raise NotLabels(
                 f"{path} has {what}\n  Found: {', '.join(header) or 'nothing'}. Accepted: {_wanted(columns)}. "
                 "Rename the columns in the file's first line."

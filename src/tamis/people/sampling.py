@@ -35,12 +35,16 @@ class BadSample(ValueError, WrongUse):
 
 @dataclass(frozen=True)
 class Sample:
-    """What was drawn. strata: reason (or `kept`) -> (drawn, documents there are)."""
+    """What was drawn. strata: reason (or `kept`) -> (drawn, documents there are). asked: how many were, of each reason
+    (`each`) or in all. replaced: whether another file was there under the name."""
 
     path: Path
     rows: int
     strata: dict[str, tuple[int, int]]
     seed: int
+    asked: int
+    each: bool = False
+    replaced: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """JSON."""
@@ -48,7 +52,15 @@ class Sample:
 
     def render(self) -> str:
         """For people."""
-        lines = [f"{self.path}: {self.rows:,} examples, seed {self.seed}"]
+        instead = ", in place of the file that was there" if self.replaced else ""
+        lines = [f"{self.path}: {self.rows:,} examples, seed {self.seed}{instead}"]
+        if self.each:
+            short = [f"{n:,} of {why}" for why, (n, _) in sorted(self.strata.items()) if n < self.asked]
+            few = ", ".join(short)
+        else:
+            few = f"{self.rows:,}" if self.rows < self.asked else ""
+        if few:
+            lines.append(f"{self.asked:,} were asked for, and there are no more than {few}")
         lines += [f"{drawn:>8,} of {total:>9,}  {reason}" for reason, (drawn, total) in sorted(self.strata.items())]
         return "\n".join(lines)
 
@@ -86,11 +98,12 @@ def sample(
         raise NothingToDraw(f"corpus {corpus.corpus} has no document with a text")
     texts = _texts(corpus, {(shard, row) for _, shard, row, _ in chosen})
     drawn = Counter(reason for *_, reason in chosen)
+    replaced = out.exists()
     with out.open("w", encoding="utf-8", newline="\n") as file:
         for _, shard, row, _ in chosen:
             file.write(json.dumps(texts[shard, row], ensure_ascii=False) + "\n")
     strata = {reason: (drawn[reason], total) for reason, total in totals.items() if drawn[reason]}
-    return Sample(out, len(chosen), strata, seed)
+    return Sample(out, len(chosen), strata, seed, n, each, replaced)
 
 
 def _with_text(documents: Path) -> list[int]:

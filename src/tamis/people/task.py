@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -229,7 +230,7 @@ class LabelTask(_Asked):
     @classmethod
     def _some(cls, value: int | Adaptive) -> int | Adaptive:
         if isinstance(value, int) and not 1 <= value <= 1000:
-            raise ValueError(f"overlap is a number of raters from 1 to 1000, not {value}")
+            raise ValueError("overlap is a number of raters from 1 to 1000")
         return value
 
     @model_validator(mode="after")
@@ -417,7 +418,8 @@ def parse(text: str, name: str = "task") -> LabelTask:
             text, name, LabelTask, "a task is a mapping; it needs `name`, `kind`, `guideline` and `examples`"
         )
     except RecipeError as error:
-        raise TaskError(error.problems) from None
+        # pydantic names the class of a mapping, which means nothing to whoever wrote the file
+        raise TaskError([re.sub(r" or instance of \w+", "", problem) for problem in error.problems]) from None
 
 
 def load(path: Path | str) -> LabelTask:

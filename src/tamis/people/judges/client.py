@@ -115,7 +115,8 @@ class Client:
                     jitter = self._jitter.uniform(0.5, 1.0)
                 wait = endpoint.backoff * 2**attempt * jitter if wanted is None else wanted
                 self._sleep(min(wait, LONGEST_WAIT))
-        raise EndpointError(f"{url} did not answer in {endpoint.retries + 1} tries; the last: {problem}")
+        tries = f"{endpoint.retries + 1} tries" if endpoint.retries else "one try"
+        raise EndpointError(f"{url} did not answer in {tries}; the last: {problem}")
 
     def _pace(self) -> None:
         """Waits for this request's turn."""
