@@ -515,3 +515,32 @@ def test_an_erased_rater_is_named_once(serve: Serve) -> None:
     assert "Gold verdict" in shown
     assert ">continue<" not in shown, "no verdict without gold"
     assert browser.see(f"/owner/raters/{ann}").count(f">{erased.pseudonym}<") == 1
+
+
+def test_what_is_left_counts_gold_and_repeats_and_stands_until_the_end(serve: Serve, tmp_path: Any) -> None:
+    gold = [{"id": f"g{n}", "prompt": f"p{n}", "answer": "good"} for n in range(20)]
+    (tmp_path / "gold.jsonl").write_text("\n".join(map(json.dumps, gold)))
+    server = serve(
+        "choice", count=40, overlap=1, repeats=0.2, gold={"path": str(tmp_path / "gold.jsonl"), "share": 0.3}
+    )
+    server.person("ann")
+    browser = server.client("ann")
+    page, promised = browser.see("/label"), []
+    while "All done" not in page:
+        found = re.search(r"at most (\d+) left", page)
+        assert found, "no figure: the rater sees that only hidden questions go on"
+        assert int(found[1]) % 10 == 0, "an exact one falls with work alone"
+        promised.append(int(found[1]))
+        page = browser.answer(answer="good").text
+    assert len(promised) > 45, "gold and repeats came"
+    assert all(left >= len(promised) - at for at, left in enumerate(promised))
+
+
+def test_what_is_left_is_exact_where_nothing_is_hidden(serve: Serve) -> None:
+    server = serve("choice", count=4)
+    server.person("ann")
+    browser = server.client("ann")
+    page = browser.see("/label")
+    for left in (4, 3, 2, 1):
+        assert f"at most {left} left" in page
+        page = browser.answer(answer="good").text

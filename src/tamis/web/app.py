@@ -26,8 +26,8 @@ from tamis.web.site import Refused, SignedOut, Site
 log = logging.getLogger("tamis.web")
 # HTTP status of what a store refuses.
 STATUS = {
-    "unknown": 404, "forbidden": 403, "blocked": 403, "not-open": 409, "bad-token": 410, "other-email": 422, "taken": 409, "password": 422,
-    "wait": 429, "sign-in": 401, "no-undo": 409, "busy": 503,
+    "unknown": 404, "forbidden": 403, "blocked": 403, "not-open": 409, "bad-token": 410, "other-email": 422,
+    "taken": 409, "password": 422, "wait": 429, "sign-in": 401, "no-undo": 409, "busy": 503,
 }  # fmt: skip
 
 

@@ -266,3 +266,21 @@ def test_a_late_answer_does_not_exceed_the_budget(database, make_task, clock):
         assert store.next_for(one).reason == "budget"
         assert store.progress().labels == 1
         check(store)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_repeat_comes_sooner_than_its_gap_even_at_the_end(make_task, clock, tmp_path, seed):
+    task = make_task(examples=24, overlap=1, repeats=0.2, seed=seed)
+    with Store.open(tmp_path / "labels.sqlite", task, clock) as store:
+        rater, order, gaps = join(store, 1), [], []
+        for _ in range(60):
+            found = store.next_for(rater)
+            if not isinstance(found, Assignment):
+                break
+            name = found.example["id"]
+            if name in order:
+                gaps.append(len(order) - order.index(name) - 1)
+            order.append(name)
+            store.submit(rater, found.id, "yes", found.id)
+        assert gaps
+        assert min(gaps) >= 15

@@ -88,7 +88,7 @@ class Queue(Examining):
         elif row.kind == "work" and state == "live":
             self._filled(c, row)
             if self._chance("repeat", rater, row.example) < self.task.repeats:
-                gap = REPEAT_GAP + int(self._chance("gap", rater, row.example) * REPEAT_GAP)
+                gap = REPEAT_GAP + self._beyond_gap(rater, row.example)
                 c.run(
                     "INSERT INTO repeats (rater, example, due) VALUES (:rater, :example, :due) ON CONFLICT DO NOTHING",
                     rater=rater,
@@ -226,11 +226,9 @@ class Queue(Examining):
             return Done("budget", "the budget of this task is spent: thank you")
         found = c.one(_NEXT, rater=rater, place=row.place)
         if found is None:
-            due = c.one(
-                "SELECT example FROM repeats WHERE rater = :rater AND due <= :done ORDER BY due LIMIT 1",
-                rater=rater,
-                done=row.done + REPEAT_GAP // 3,
-            )
+            # Nothing else is left: a repeat need not wait for its own moment, only for the least gap.
+            planned = c.all("SELECT example, due FROM repeats WHERE rater = :rater ORDER BY due", rater=rater)
+            due = next((one for one in planned if one.due - self._beyond_gap(rater, one.example) <= row.done), None)
             return self._repeat(c, row, due.example) if due else self._nothing(c, row)
         gold = self.task.gold
         if gold and self._chance("gold", rater, row.given) < gold.share:
@@ -248,6 +246,10 @@ class Queue(Examining):
         )
         self._spend(c, 1)
         return self._lend(c, row, found.id, "work")
+
+    def _beyond_gap(self, rater: int, example: int) -> int:
+        """How many answers beyond the least gap a repeat waits."""
+        return int(self._chance("gap", rater, example) * REPEAT_GAP)
 
     def _repeat(self, c: Transaction, row: Any, example: int) -> Assignment:
         c.run("DELETE FROM repeats WHERE rater = :rater AND example = :example", rater=row.id, example=example)

@@ -46,6 +46,15 @@ class Reading(Adjudication):
             if phase != "work":
                 number, of = self._standing(c, row, "train" if phase == "training" else "test")
             middle = _median(c, rater)
+            worked = c.value(
+                "SELECT count(*) FROM assignments WHERE rater = :rater AND kind = 'work' "
+                "AND state IN ('done', 'skipped')",
+                rater=rater,
+            )
+            gold = c.value(
+                "SELECT count(*) FROM examples WHERE kind = 'gold' AND position > :place", place=row.gold_place
+            )
+            planned = c.value("SELECT count(*) FROM repeats WHERE rater = :rater", rater=rater)
         undo = bool(last and last.state == "live" and last.kind in WORK and not waiting and row.state == "active")
         money = self.task.pay
         return Mine(
@@ -60,6 +69,9 @@ class Reading(Adjudication):
             phase,
             number,
             of,
+            int(worked),
+            int(gold) if self.task.gold else 0,
+            int(planned),
         )
 
     def attempts(self) -> dict[int, list[Attempt]]:

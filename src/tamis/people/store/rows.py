@@ -17,8 +17,8 @@ Phase = Literal["training", "qualification", "work"]
 class StoreError(ValueError, SaidNo):
     """What the store refuses. `.code` is for programs, the message for people, `.seconds` says how long to wait.
 
-    Codes: unknown, forbidden, blocked, not-open, bad-token, other-email, taken, password, wait, sign-in, no-undo, busy, task,
-    newer, not-empty, damaged.
+    Codes: unknown, forbidden, blocked, not-open, bad-token, other-email, taken, password, wait, sign-in, no-undo, busy,
+    task, newer, not-empty, damaged.
     """
 
     def __init__(self, code: str, message: str, seconds: float | None = None) -> None:
@@ -108,7 +108,11 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Mine:
-    """What a rater sees of their own work. Gold and repeats count as answers, for they look like any other."""
+    """What a rater sees of their own work. Gold and repeats count as answers, for they look like any other.
+
+    worked: examples of the task that this rater has answered or skipped; gold_left, repeats_left: gold questions that
+    may still come, and repeats that are planned. None of the three may be shown alone: they tell gold from work.
+    """
 
     done: int
     skipped: int
@@ -121,6 +125,9 @@ class Mine:
     phase: str
     number: int
     of: int | None
+    worked: int
+    gold_left: int
+    repeats_left: int
 
 
 @dataclass(frozen=True)

@@ -306,7 +306,7 @@ def router(site: Site) -> APIRouter:
         """What the rater has done, and what is left for everybody."""
         visitor = await site.visitor(request)
         own, everybody = await store.mine(visitor.me.id), await totals.progress()
-        closed, wanted = await totals.closed(), await totals.left()
+        closed, wanted = await totals.closed(), await totals.wanted()
         return _json(
             {
                 "done": own.done, "skipped": own.skipped, "phase": own.phase, "can_undo": own.can_undo,

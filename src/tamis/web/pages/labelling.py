@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from tamis.corpus.inert import visible
 from tamis.people.answers import BadAnswer
-from tamis.people.store import Assignment, Done, Feedback, Guideline, Progress, StoreError
+from tamis.people.store import Assignment, Done, Feedback, Guideline, Mine, Progress, StoreError
+from tamis.people.task import Adaptive
 from tamis.web.desk import Desk, describe, find_passage
 from tamis.web.forms import Form
 from tamis.web.guideline import guideline_html
@@ -65,7 +67,8 @@ def router(site: Site) -> APIRouter:
             values |= _end(t, given.reason, "/label" if given.reason == "wait" else "/me")
             if given.reason == "wait":
                 values["retry"] = max(5, round(given.retry or 30))
-        values |= _progress(t, given, own, (await totals.progress()).examples, await totals.left())
+        left = await totals.left(own) if isinstance(given, Assignment) else 0
+        values |= _progress(t, given, own, left)
         template = "work.html"
         if not request.headers.get("x-fragment"):
             template = "label.html"
@@ -270,10 +273,26 @@ class Totals:
             return found
         return self._guidelines[digest]
 
-    async def left(self) -> int:
+    async def left(self, own: Mine) -> int:
+        """How many answers may still be asked of a rater who has an example in hand: no rater knows what others will
+        do, so examples that are still open, each of them once, and the gold and repeats that come with so many. Where
+        there are any, counted up to the next ten: a number that falls with work alone tells work from gold."""
+        now, task = await self.progress(), self._store.task
+        work = max(0, now.examples - own.worked)
+        if not isinstance(task.overlap, Adaptive):  # adaptive overlap may want more than it does now
+            work = min(work, _tens(now.wanted))
+        if not task.gold and not task.repeats:
+            return max(1, work)
+        share = task.gold.share if task.gold else 0.0
+        # Both come by chance: three standard deviations above what is expected.
+        gold = min(own.gold_left, _most(work * share / (1 - share), work * share / (1 - share) ** 2))
+        repeats = own.repeats_left + min(work, _most(work * task.repeats, work * task.repeats * (1 - task.repeats)))
+        return _tens(work + gold + repeats + 1)
+
+    async def wanted(self) -> int:
         """About how many labels are still to come, counted up to the next ten: the exact number falls with every answer
         that is work and stays with hidden gold, so a rater could tell them apart."""
-        return -(-(await self.progress()).wanted // STEP) * STEP
+        return _tens((await self.progress()).wanted)
 
     async def closed(self) -> int:
         """About how many examples are done, counted down for the same reason."""
@@ -284,6 +303,14 @@ class Totals:
         if self._progress is None or now - self._progress[0] > TOTALS_SECONDS:
             self._progress = (now, await self._store.a.progress())
         return self._progress[1]
+
+
+def _tens(count: int) -> int:
+    return -(-count // STEP) * STEP
+
+
+def _most(mean: float, variance: float) -> int:
+    return math.ceil(mean + 3 * math.sqrt(variance))
 
 
 def pasted_share(form: Form, value: Any) -> float | None:
@@ -354,7 +381,7 @@ def _end(t: Words, reason: str, link: str) -> dict[str, Any]:
     }
 
 
-def _progress(t: Words, given: Assignment | Done, own: Any, examples: int, wanted: int) -> dict[str, Any]:
+def _progress(t: Words, given: Assignment | Done, own: Mine, left: int) -> dict[str, Any]:
     """What stands in the line above the example."""
     if isinstance(given, Assignment) and given.of:
         return {
@@ -363,8 +390,6 @@ def _progress(t: Words, given: Assignment | Done, own: Any, examples: int, wante
             "progress_max": given.of,
             "time_left": "",
         }
-    # No rater knows what others will do; examples that are still open are the most that can come.
-    left = min(wanted, max(0, examples - own.done)) if isinstance(given, Assignment) else 0
     time_left = ""
     if left and own.median_seconds and own.done >= 3:
         time_left = t("progress.left", n=left, time=t.minutes(left * own.median_seconds))
