@@ -52,6 +52,11 @@ def test_agreement_shows_all_measures(file: Path) -> None:
     assert body["over_time"][0]["period"] == "2026-W18"
 
 
+def test_a_file_without_times_is_said_to_have_none(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("example,rater,label\n1,a,x\n1,b,x\n")
+    assert "no column for the time" in label("agreement", tmp_path / "l.csv", "--over", "day").output
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

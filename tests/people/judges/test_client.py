@@ -54,6 +54,11 @@ def test_slow_answers_time_out(stub: Any) -> None:
         pytest.raises(EndpointError, match=r"2 tries; the last: ReadTimeout"),
     ):
         client.ask(ASKED)
+    with (
+        Client(Endpoint(stub.url, "m", timeout=0.05, retries=0), sleep=lambda _: None) as client,
+        pytest.raises(EndpointError, match=r"did not answer in one try; the last: ReadTimeout"),
+    ):
+        client.ask(ASKED)
 
 
 @pytest.mark.parametrize(
