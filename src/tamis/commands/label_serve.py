@@ -104,6 +104,8 @@ def serve(
             if (unearned := _unearned(loaded, examples)) is not None:
                 _say(f"warning: {unearned}")
             _keep_url(store, here)
+            if kept := store.guideline_kept():
+                _say(f"Guideline {kept.number}, written on the owner's page, stays: the task's file has not changed.")
             if not store.has_owner():
                 _say(f"Make the owner's account (once, within 7 days): {here}/join/{store.invite('owner')}")
             run(store, loaded, host, port, settings)
