@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 FILES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
-EXAMPLES = [path for path in FILES if "\nsources:" in path.read_text(encoding="utf-8")]  # the others are labelling tasks
+EXAMPLES = [
+    path for path in FILES if "\nsources:" in path.read_text(encoding="utf-8")
+]  # the others are labelling tasks
 
 
 @pytest.mark.parametrize("recipe", EXAMPLES, ids=lambda path: path.name)
