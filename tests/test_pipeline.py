@@ -140,7 +140,7 @@ def test_kills_at_seeded_moments_and_resume_give_the_same_bytes(crawl, finished)
             kills += 1
             if moments.random() < 0.3 and (work / "documents").exists():
                 # what a crash between two renames may leave behind
-                (work / "documents" / ".00000.parquet.99999.part").write_bytes(b"half")
+                (work / "documents" / ".00000.parquet.0123abcd.part").write_bytes(b"half")
         else:
             assert process.returncode == 0
             # it got through: take some of it away, so that the next kills have something to interrupt
