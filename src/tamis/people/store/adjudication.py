@@ -56,6 +56,7 @@ class Adjudication(Queue):
         return rows
 
     def matrix(self, question: str | None = None) -> Labels:
+        """Declared for this part of the store; `reading.py` has it, and `Store` joins the two."""
         raise NotImplementedError
 
     # --- decisions ----------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ class Base:
         return "qualifying" if c.value("SELECT 1 FROM examples WHERE kind = 'test' LIMIT 1") else "active"
 
     def _drop_leases(self, c: Transaction, rater: int) -> None:
+        """Declared for this part of the store; `slots.py` has it, and `Store` joins the two."""
         raise NotImplementedError
 
     def _body(self, c: Connection, example: int) -> dict[str, Any]:

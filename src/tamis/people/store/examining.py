@@ -90,9 +90,11 @@ class Examining(Slots):
     # --- what the queue has -------------------------------------------------------------------------------------
 
     def _next(self, c: Transaction, rater: int) -> Assignment | Done:
+        """Declared for this part of the store; `queue.py` has it, and `Store` joins the two."""
         raise NotImplementedError
 
     def _lend(self, c: Transaction, row: Any, example: int, kind: str, attempt: int = 1) -> Assignment:
+        """Declared for this part of the store; `queue.py` has it, and `Store` joins the two."""
         raise NotImplementedError
 
     def _record(
@@ -108,4 +110,5 @@ class Examining(Slots):
         correct: bool | None,
         at: float | None = None,
     ) -> int:
+        """Declared for this part of the store; `queue.py` has it, and `Store` joins the two."""
         raise NotImplementedError

@@ -466,6 +466,7 @@ class Queue(Examining):
             self._set_blocked(c, row.rater, "sequential test on gold questions", None)
 
     def _set_blocked(self, c: Transaction, rater: int, why: str, by: str | None) -> None:
+        """Declared for this part of the store; `accounts.py` has it, and `Store` joins the two."""
         raise NotImplementedError
 
     @property
