@@ -23,27 +23,30 @@ from tamis.documents import ParquetShard, read_batches, read_table
 VERSION = 2
 
 
-def kept_batches(documents: Path, verdicts: Path, edits: Sequence[Path]) -> Iterator[tuple[pa.RecordBatch, int]]:
+def kept_batches(
+    documents: Path, verdicts: Path | pa.Table, edits: Sequence[Path]
+) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Batches of KEPT rows in gid order, each with the number of documents that it was picked from.
 
-    Raises ValueError where the verdicts or edits do not have the documents' number of rows, or a verdict keeps a
+    verdicts: the shard's file, or other verdicts on it as a table of gid, keep and weight. Raises ValueError where the verdicts or edits do not have the documents' number of rows, or a verdict keeps a
     document whose text is null.
     """
-    judged = read_table(verdicts, ["gid", "keep", "weight"])
+    judged = verdicts if isinstance(verdicts, pa.Table) else read_table(verdicts, ["gid", "keep", "weight"])
+    where = "the verdicts" if isinstance(verdicts, pa.Table) else str(verdicts)
     spans = [read_table(path, ["edits"]).column("edits") for path in edits]
     start = 0
     for batch in read_batches(documents, ["id", "source", "url", "text"]):
         rows = judged.slice(start, batch.num_rows)
-        _require(rows.num_rows == batch.num_rows, verdicts, documents)
+        _require(rows.num_rows == batch.num_rows, where, documents)
         mask = rows.column("keep").combine_chunks()
         kept = batch.filter(mask)
         text = kept.column("text")
         if text.null_count:
-            raise ValueError(f"{verdicts} keeps a document of {documents} that has no text")
+            raise ValueError(f"{where} keeps a document of {documents} that has no text")
         pieces = []
         for path, column in zip(edits, spans, strict=True):
             piece = column.slice(start, batch.num_rows)
-            _require(len(piece) == batch.num_rows, path, documents)
+            _require(len(piece) == batch.num_rows, str(path), documents)
             pieces.append(_one(piece).filter(mask))
         if pieces:
             merged = pieces[0]
@@ -61,7 +64,7 @@ def kept_batches(documents: Path, verdicts: Path, edits: Sequence[Path]) -> Iter
         ]
         yield pa.RecordBatch.from_arrays(columns, schema=KEPT), batch.num_rows
         start += batch.num_rows
-    _require(start == judged.num_rows, verdicts, documents)
+    _require(start == judged.num_rows, where, documents)
 
 
 def kept_task(context: Any, params: dict[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
@@ -88,8 +91,8 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
 
 
-def _require(same: bool, path: Path, documents: Path) -> None:
+def _require(same: bool, what: str, documents: Path) -> None:
     if not same:
         raise ValueError(
-            f"{path} does not have one row per document of {documents}: it belongs to another run; delete it and rerun"
+            f"{what} does not have one row per document of {documents}: it belongs to another run; delete it and rerun"
         )
