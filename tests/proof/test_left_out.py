@@ -1,22 +1,18 @@
 """The corpus without one rule: what comes back is what `what_if` counts, and its text is that of a rerun."""
 
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import proof_work  # noqa: E402
-
-from tamis import running  # noqa: E402
-from tamis.corpora import Corpus  # noqa: E402
-from tamis.documents import read_table  # noqa: E402
-from tamis.proof.left_out import Whole, leave_out, returned  # noqa: E402
-from tamis.recipe import load  # noqa: E402
-from tamis.verdicts.what_if import what_if  # noqa: E402
-from tamis.workspace import Workspace  # noqa: E402
+import proof_work
+from tamis import running
+from tamis.corpora import Corpus
+from tamis.documents import read_table
+from tamis.proof.left_out import Whole, leave_out, returned
+from tamis.recipe import load
+from tamis.verdicts.what_if import what_if
+from tamis.workspace import Workspace
 
 RECIPE = """
 name: main

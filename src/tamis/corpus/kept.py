@@ -28,8 +28,9 @@ def kept_batches(
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
     """Batches of KEPT rows in gid order, each with the number of documents that it was picked from.
 
-    verdicts: the shard's file, or other verdicts on it as a table of gid, keep and weight. Raises ValueError where the verdicts or edits do not have the documents' number of rows, or a verdict keeps a
-    document whose text is null.
+    verdicts: the shard's file, or other verdicts on it as a table of gid, keep and weight. Raises
+    ValueError where the verdicts or edits do not have the documents' number of rows, or a verdict keeps a document
+    whose text is null.
     """
     judged = verdicts if isinstance(verdicts, pa.Table) else read_table(verdicts, ["gid", "keep", "weight"])
     where = "the verdicts" if isinstance(verdicts, pa.Table) else str(verdicts)
