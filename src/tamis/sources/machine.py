@@ -124,6 +124,31 @@ def machine_crawl(
     return summary
 
 
+def python_modules() -> Iterator[tuple[str, Path]]:
+    """(module, file) of the standard library and of installed packages, in sorted order; nothing is read."""
+    for root in (Path(sysconfig.get_paths()["stdlib"]), *_site_packages()):
+        yield from sorted(_python_files(root))
+
+
+def package_descriptions() -> Iterator[tuple[str, str]]:
+    """(name, summary and description) of installed packages, in sorted order."""
+    for name, _, text in _described():
+        yield name, text
+
+
+def english_manuals() -> list[Path]:
+    """Files of English manual pages, in sorted order; none where this machine keeps none."""
+    root = Path("/usr/share/man")
+    return [file for file in _files_below(root) if file.relative_to(root).parts[0].startswith("man")]
+
+
+def manual_html(file: Path) -> str | None:
+    """A manual page as HTML, everything of the file escaped; None where it is none."""
+    data = _bytes_of(file)
+    page = man_html(_decoded(data)) if data else None
+    return None if page is None else page[1]
+
+
 class _WarcWriter:
     """WARC 1.1, one gzip member per record."""
 
@@ -217,6 +242,16 @@ def _site_packages() -> list[Path]:
 
 
 def _descriptions(limit: int) -> Iterator[Capture | None]:
+    found = _described()
+    names = [name.lower() for name, _, _ in found]
+    for key, (name, version, text) in list(zip(names, found, strict=True))[:limit]:
+        body = f"<h1>{html.escape(name)} {html.escape(version)}</h1>\n{prose(text)}"
+        article = Article(f"{name} · package index", f"project/{key}/", body, ())
+        yield _page(article, f"https://index.python.invalid/project/{_url_path(key)}/", names)
+
+
+def _described() -> list[tuple[str, str, str]]:
+    """(name, version, summary and description) of installed packages by lower-cased name."""
     found: dict[str, tuple[str, str, str]] = {}
     for distribution in importlib.metadata.distributions(path=[str(p) for p in _site_packages()]):
         metadata = distribution.metadata
@@ -227,12 +262,7 @@ def _descriptions(limit: int) -> Iterator[Capture | None]:
         found.setdefault(
             name.lower(), (name, metadata["Version"] or "", str(metadata["Summary"] or "") + "\n\n" + text)
         )
-    names = sorted(found)
-    for key in names[:limit]:
-        name, version, text = found[key]
-        body = f"<h1>{html.escape(name)} {html.escape(version)}</h1>\n{prose(text)}"
-        article = Article(f"{name} · package index", f"project/{key}/", body, ())
-        yield _page(article, f"https://index.python.invalid/project/{_url_path(key)}/", names)
+    return [found[key] for key in sorted(found)]
 
 
 def _debian_html(limit: int) -> Iterator[Capture | None]:
