@@ -1,0 +1,234 @@
+"""A small modern decoder: what proofs train.
+
+Rotary positions (Su et al. 2021), RMSNorm without weights (Zhang and Sennrich 2019), queries and keys normalised
+(Henry et al. 2020), an MLP of squared ReLU (So et al. 2021), no biases, an output head of its own, and projections
+back into the residual stream that start at zero, so that at first every block is the identity. The mix is that of
+nanochat and modded-nanogpt; trained with Muon it is worth about a bit per byte at equal cost against GPT-2's form
+(docs/training.md).
+
+Shapes: B sequences, T tokens, D width, H heads of K = D / H, V vocabulary. Parameters are float32; what they are
+multiplied in is the caller's choice (`precision`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EPSILON = 1e-6
+ROTARY_BASE = 10_000.0
+MLP = 4
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shape of a Decoder. vocab: ids are 0 .. vocab - 1. experts: 0 for a dense MLP, else the number of experts
+    of a Switch layer (`experts.py`), of which a token passes one."""
+
+    vocab: int
+    context: int = 256
+    layers: int = 4
+    width: int = 64
+    heads: int = 1
+    experts: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.vocab, self.context, self.layers, self.width, self.heads) < 1 or self.experts < 0:
+            raise ValueError(f"{self}: every number must be at least 1, experts at least 0")
+        if self.width % self.heads or self.width // self.heads % 2:
+            raise ValueError(f"width {self.width} must be an even multiple of {self.heads} heads: rotary positions "
+                             "turn pairs of numbers")  # fmt: skip
+        if self.experts == 1:
+            raise ValueError("one expert is a dense MLP: experts=0, or at least 2")
+
+    @property
+    def rows(self) -> int:
+        """Of the embedding and the head: vocab, padded to a multiple of 8, which matrix multiplication likes."""
+        return -(-self.vocab // 8) * 8
+
+    @property
+    def active(self) -> int:
+        """Parameters that one token passes, without embedding and head."""
+        router = self.width * self.experts
+        return self.layers * ((4 + 2 * MLP) * self.width**2 + router)
+
+    @property
+    def parameters(self) -> int:
+        """All parameters without embedding and head: the N of scaling laws here."""
+        return self.active + self.layers * max(0, self.experts - 1) * 2 * MLP * self.width**2
+
+    @property
+    def parameters_in_all(self) -> int:
+        return self.parameters + 2 * self.rows * self.width
+
+    @property
+    def flops_per_token(self) -> float:
+        """Forward and backward: 6 for every active parameter and for the head, 12 x layers x width x context for
+        attention over the whole context (Chowdhery et al. 2022, appendix B); half of that is masked but counted."""
+        return 6.0 * (self.active + self.rows * self.width) + 12.0 * self.layers * self.width * self.context
+
+
+# Named by parameters, without embedding and head: 49,152, 196,608, 786,432. The two largest have the shapes that
+# are known as 5.8M and 15.7M because they count an embedding of 4,096 ids: without it 4.7M and 14.2M.
+LADDER = {
+    "0.05M": (4, 32, 1),
+    "0.2M": (4, 64, 1),
+    "0.8M": (4, 128, 2),
+    "5.8M": (6, 256, 4),
+    "15.7M": (8, 384, 6),
+}
+
+
+def ladder(name: str, vocab: int, context: int = 256, experts: int = 0) -> Config:
+    """The shape of a rung: ladder("0.2M", 257)."""
+    if name not in LADDER:
+        raise ValueError(f"there is no size {name!r}; there are {', '.join(LADDER)}")
+    layers, width, heads = LADDER[name]
+    return Config(vocab, context, layers, width, heads, experts)
+
+
+class Decoder(nn.Module):
+    """forward(ids (B, T)) -> logits (B, T, V); nats(ids (B, T + 1)) -> (B, T), minus the log likelihood of ids[:, 1:].
+
+    seed decides the initial weights and nothing else. dtype: what matrices are multiplied in, torch.float32 or
+    torch.bfloat16; weights stay float32.
+    """
+
+    def __init__(self, config: Config, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.dtype = torch.float32
+        width = config.width
+        self.embedding = nn.Embedding(config.rows, width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.head = Matrix(width, config.rows)
+        angles = torch.outer(torch.arange(config.context).float(), _frequencies(width // config.heads))
+        self.register_buffer("turn", torch.polar(torch.ones_like(angles), angles), persistent=False)  # (T, K / 2)
+        self.initialise(seed)
+
+    def initialise(self, seed: int) -> None:
+        """Matrices that read the residual stream are uniform with variance 1 / D; those that write to it are zero."""
+        random = torch.Generator().manual_seed(seed)
+        bound = math.sqrt(3 / self.config.width)
+        with torch.no_grad():
+            self.embedding.weight.normal_(0, 1, generator=random)
+            self.head.weight.normal_(0, 0.001, generator=random)
+            for block in self.blocks:
+                for weight in block.readers():
+                    weight.uniform_(-bound, bound, generator=random)
+                for weight in block.writers():
+                    weight.zero_()
+
+    def matrices(self) -> list[nn.Parameter]:
+        """Those that Muon updates: the last two dimensions are a matrix."""
+        return [p for name, p in self.blocks.named_parameters() if "router" not in name]
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """What the head reads: (B, T) -> (B, T, D)."""
+        if ids.shape[1] > self.config.context:
+            raise ValueError(f"{ids.shape[1]} tokens, but the context of this model is {self.config.context}")
+        turn = self.turn[: ids.shape[1]]
+        x = norm(self.embedding(ids))
+        for block in self.blocks:
+            x = block(x, turn, self.dtype)
+        return norm(x)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self._logits(self.hidden(ids))[..., : self.config.vocab]
+
+    def nats(self, ids: Tensor) -> Tensor:
+        logits = self._logits(self.hidden(ids[:, :-1]))
+        loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        return loss.view(len(ids), -1)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, rows), float32. Rows past the vocabulary are no tokens: minus infinity."""
+        logits = self.head(x, self.dtype).float()
+        if self.config.rows > self.config.vocab:
+            logits[..., self.config.vocab :] = -torch.inf
+        return logits
+
+
+class Block(nn.Module):
+    """x + attention, then x + MLP, each of the normalised stream."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.qkv = nn.Parameter(torch.empty(3, width, width))  # three matrices for Muon, one product
+        self.out = Matrix(width, width)
+        self.mlp = MultiLayer(width)
+
+    def readers(self) -> list[nn.Parameter]:
+        return [self.qkv, self.mlp.up.weight]
+
+    def writers(self) -> list[nn.Parameter]:
+        return [self.out.weight, self.mlp.down.weight]
+
+    def forward(self, x: Tensor, turn: Tensor, dtype: torch.dtype) -> Tensor:
+        x = x + self.attention(norm(x), turn, dtype)
+        return x + self.mlp(norm(x), dtype)
+
+    def attention(self, x: Tensor, turn: Tensor, dtype: torch.dtype) -> Tensor:
+        batch, length, width = x.shape
+        q, k, v = (
+            F.linear(x.to(dtype), self.qkv.flatten(0, 1).to(dtype))
+            .view(batch, length, 3, self.heads, width // self.heads)
+            .unbind(2)
+        )  # (B, T, H, K) each
+        q, k = rotate(norm(q.float()), turn).to(dtype), rotate(norm(k.float()), turn).to(dtype)
+        y = F.scaled_dot_product_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True
+        )  # (B, H, T, K)
+        return self.out(y.transpose(1, 2).reshape(batch, length, width), dtype).float()
+
+
+class MultiLayer(nn.Module):
+    """D -> 4D, squared ReLU, -> D."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.up = Matrix(width, MLP * width)
+        self.down = Matrix(MLP * width, width)
+
+    def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        return self.down(F.relu(self.up(x, dtype)).square(), dtype).float()
+
+
+class Matrix(nn.Linear):
+    """A linear map without bias, whose float32 weights are multiplied as `dtype`. Not autocast: it casts more often."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+
+    def reset_parameters(self) -> None:
+        """The Decoder does it, with its own generator."""
+
+    def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        return F.linear(x.to(dtype), self.weight.to(dtype))
+
+
+def norm(x: Tensor) -> Tensor:
+    """Every vector of the last dimension at a root mean square of 1."""
+    return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
+
+
+def rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """Neighbouring numbers as complex ones, turned by their position's angles: x (B, T, H, K), turn (T, K / 2)."""
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turn[:, None]).flatten(-2)
+
+
+def _frequencies(head: int) -> Tensor:
+    return ROTARY_BASE ** -(torch.arange(0, head, 2).float() / head)
+
+
+def count(module: Any) -> int:
+    """All trainable parameters of any module."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
