@@ -77,21 +77,22 @@ def _note(name: str, given: dict[str, Any], digest: str) -> None:
 # Text.
 
 
-def text(bytes: int, seed: int = 0, data: Path | None = None) -> Documents:
+def text(bytes: int, seed: int = 0, data: Path | None = None, kind: str = "") -> Documents:
     """Documents (id, text) in an order drawn by `seed`, as many as make up `bytes` of UTF-8 (the last one whole).
+    kind: only documents whose id begins so, such as `man/` of this machine.
 
     Without copies: a document that repeats half of the lines of those before it is left out. Fewer bytes where there
     are no more. Raises Missing. Memory: a file's text once (45 MB by default); of the machine, what is taken.
     """
-    found, digest = _text(bytes, seed, data or _default_file())
-    _note("text", {"bytes": bytes, "seed": seed}, digest)
+    found, digest = _text(bytes, seed, data or _default_file(), kind)
+    _note("text", {"bytes": bytes, "seed": seed} | ({"kind": kind} if kind else {}), digest)
     return list(found)
 
 
 @lru_cache(maxsize=1)
-def _text(bytes: int, seed: int, path: Path | None) -> tuple[Documents, str]:
+def _text(bytes: int, seed: int, path: Path | None, kind: str) -> tuple[Documents, str]:
     """Kept for the next claim of the same process, which most often asks for the same."""
-    found = list(_taken(_candidates(path), bytes, seed))
+    found = list(taken([one for one in _candidates(path) if one[0].startswith(kind)], bytes, seed))
     hashed = hashlib.sha256()
     for name, body in found:
         hashed.update(f"{name}\0{body}\0".encode("utf-8", "surrogatepass"))
@@ -154,7 +155,8 @@ def _from_file(path: Path) -> list[Candidate]:
     return [(f"{path.stem}/{row}", partial(str, body)) for row, body in enumerate(bodies) if isinstance(body, str)]
 
 
-def _taken(every: list[Candidate], wanted: int, seed: int) -> Iterator[tuple[str, str]]:
+def taken(every: list[Candidate], wanted: int, seed: int) -> Iterator[tuple[str, str]]:
+    """Of candidates in an order drawn by `seed`, those that are no copies, as many as make up `wanted` bytes."""
     order = sorted(every, key=lambda one: hashlib.blake2b(f"{seed}\0{one[0]}".encode(), digest_size=8).digest())
     seen: set[int] = set()
     size = 0
