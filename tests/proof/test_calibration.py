@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -140,6 +141,11 @@ def test_wrong_input_is_refused():
         calibration([], [])
     with pytest.raises(ValueError, match="shape"):
         calibration([0.5, 0.5], [True])
+    rounded = calibration([1 + 1e-7, 0.5, -1e-8], [True, False, False], resamples=20)
+    assert rounded.brier.value == pytest.approx(0.25 / 3)
+    one = calibration([0.7], [True], resamples=20)
+    assert (one.bins, one.sweep_bins, one.sweep.low) == (1, 1, 0)
+    assert one.sweep.value == pytest.approx(0.3)
     few = calibration([0.5, 0.6, 0.7], [True, False, True], resamples=20)
     assert few.bins == 1
     assert "few" in str(few)
@@ -157,6 +163,21 @@ def test_temperature_is_found_again():
     assert found.after.sweep.value < found.before.sweep.value / 2
     with pytest.raises(NothingCounted):
         temperature(logits[:5], labels[:5])
+
+
+def test_temperatures_at_the_end_of_the_range_and_of_uneven_items():
+    sure = np.tile([2.0, 0.0], (40, 1))
+    found = temperature(sure, np.zeros(40, int))
+    assert found.at_bound
+    assert json.loads(json.dumps(found.to_json()))["at_bound"] is True
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(200, 3)), rng.integers(0, 3, 200)
+    wider = np.concatenate([logits, np.full((200, 2), -np.inf)], 1)
+    assert temperature(wider, labels).value == pytest.approx(temperature(logits, labels).value)
+    with pytest.raises(ValueError, match="not a finite number"):
+        temperature(wider, np.full(200, 4))
+    with pytest.raises(ValueError, match="do not fit"):
+        temperature(logits, labels + 1)
 
 
 def test_the_diagram_is_drawn(tmp_path):

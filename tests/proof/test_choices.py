@@ -5,8 +5,9 @@ import pytest
 
 from proof_models import Bigram, Bytes, Recall
 from tamis.proof.agreement_of_models import alike
-from tamis.proof.choices import after_hashes, cloze, exact_match, multiple_choice, plain
+from tamis.proof.choices import after_hashes, answer_nats, cloze, exact_match, multiple_choice, plain
 from tamis.proof.items import BadItems, Item, item, read_items
+from tamis.proof.metric import NothingCounted
 
 ENCODER = Bytes()
 
@@ -33,8 +34,44 @@ def test_a_long_prompt_loses_its_beginning():
     found = multiple_choice(model, [Item("1", "x" * 50 + " why?", "no", ("no", "yes"), 0)], ENCODER)
     assert found.cut == 1
     assert found.accuracy().value == 1
-    with pytest.raises(BadItems, match="does not fit"):
-        multiple_choice(model, [Item("1", "?", "y" * 40, ("y" * 40, "n"), 0)], ENCODER)
+
+
+def test_an_answer_longer_than_the_context_is_read_in_pieces():
+    table = np.random.default_rng(0).normal(size=(257, 257))
+    answer = "an answer that is longer than the context"
+    (short, long) = (answer_nats(Bigram(table, c), [("why?", answer)], ENCODER, greedy=True) for c in (12, 90))
+    assert short[0] == pytest.approx(long[0])  # a bigram needs one token of the past, whatever the pieces
+    assert short[2].tolist() == [True]
+    assert long[2].tolist() == [False]
+    letters = "abcdefghijklmnopqrstuvwxyz"  # each two of them stand once: the model goes on as the row does
+    asked = [("why?", " " + letters), ("why?", " " + letters[:20] + "z")]
+    assert answer_nats(knows("why? " + letters, context=12), asked, ENCODER, greedy=True)[1].tolist() == [True, False]
+
+
+def test_bytes_are_those_of_the_option_without_its_space():
+    found = multiple_choice(knows("x"), [Item("1", "?", "é", ("é", "", "abc"), 0)], ENCODER)
+    assert found.bytes[0].tolist() == [2, 1, 3]
+
+
+def test_a_model_without_finite_losses_is_refused():
+    table = np.zeros((257, 257))
+    table[ord(" ")] = np.nan
+    with pytest.raises(ValueError, match="diverged"):
+        multiple_choice(Bigram(table), [Item("1", "?", "a", ("a", "b"), 0)], ENCODER)
+    with pytest.raises(ValueError, match="diverged"):
+        alike(Bigram(table), Bigram(0 * table), ENCODER.encode(["a b"]), end_of_text=256)
+
+
+def test_no_items_are_nothing_to_count():
+    for ask in (multiple_choice, cloze, exact_match):
+        with pytest.raises(NothingCounted):
+            ask(knows("x"), [], ENCODER)
+
+
+def test_an_answer_of_marks_is_compared_as_it_is():
+    model = knows("( [ ] )\n")
+    items = [Item("1", "( [", "] )"), Item("2", "( [", "] }")]
+    assert exact_match(model, items, ENCODER).right.tolist() == [True, False]
 
 
 def test_likelihood_is_that_of_the_option_alone():
@@ -60,6 +97,11 @@ def test_cloze_and_exact_match():
 def test_rows_of_every_form(tmp_path):
     assert item({"text": "T", "answer": "(B)", "choices": ["x", "y"]}).right == 1
     assert item({"text": "T", "answer": 0, "options": ["x", "y"]}).right == 0
+    assert item({"text": "T", "answer": True}, ["no", "yes"]).right == 1
+    arc = {"question": "Q", "choices": {"text": ["x", "y"], "label": ["1", "2"]}, "answerKey": "1", "id": None}
+    assert (item(arc, place="row 4").right, item(arc, place="row 4").id) == (0, "row 4")
+    with pytest.raises(BadItems, match="list of strings"):
+        item({"text": "T", "answer": "x", "options": "x|y"})
     assert item({"text": "T\nOptions:\n(A) x\n(B) y", "answer": "(A)"}).options == ("x", "y")
     assert item({"text": "I care about signs", "answer": "signs"}).prompt == "I care about"
     with pytest.raises(BadItems, match="none of the 2 options"):
@@ -67,6 +109,8 @@ def test_rows_of_every_form(tmp_path):
     path = tmp_path / "set.jsonl"
     path.write_text("\n".join(json.dumps({"set": s, "text": "T", "answer": "True"}) for s in "aab"))
     assert len(read_items(path, where={"set": "a"}, choices=["True", "False"])) == 2
+    path.write_text('{"text": "T", "answer": "x", "fold": 3}')
+    assert len(read_items(path, where={"fold": "3"})) == 1
     with pytest.raises(BadItems, match="no row"):
         read_items(path, where={"set": "z"})
     path.write_text("{oops")
@@ -83,6 +127,20 @@ def test_real_sets(data_dir):
     assert navigate[0].options == ("Yes", "No")
     lambada = read_items(path, where={"set": "lambada"}, limit=20)
     assert all(not one.prompt.endswith(one.answer) for one in lambada)
+
+
+def test_agreement_does_not_depend_on_blocks(monkeypatch):
+    rng = np.random.default_rng(3)
+    p, q = Bigram(rng.normal(size=(257, 257))), Bigram(rng.normal(size=(257, 257)))
+    ids = ENCODER.encode(["some text to read", "more of it"])
+    whole = alike(p, q, ids, end_of_text=256)
+    monkeypatch.setattr("tamis.proof.agreement_of_models._BLOCK", 257 * 3)
+    monkeypatch.setattr("tamis.proof.model.MOST_LOGITS", 257 * 5)
+    cut = alike(p, q, ids, end_of_text=256)
+    assert np.allclose(cut.first_second, whole.first_second)
+    assert np.array_equal(cut.same, whole.same)
+    with pytest.raises(ValueError, match="cannot agree"):
+        alike(p, Bigram(np.zeros((300, 300))), ids, end_of_text=256)
 
 
 def test_agreement_of_models():

@@ -80,7 +80,7 @@ def test_batches_hold_every_row_once():
     assert sorted(seen) == [0, 1, 2, 3, 4]
 
 
-def test_a_torch_module_gives_the_same():
+def test_a_torch_module_gives_the_same(monkeypatch):
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
 
@@ -98,3 +98,8 @@ def test_a_torch_module_gives_the_same():
     found = text_losses(TorchModel(module, 16), Bytes(), texts)
     assert np.allclose(found.nats, text_losses(Bigram(TABLE), Bytes(), texts).nats, atol=1e-4)
     assert module.training
+    # a vocabulary too large for one batch is read in pieces
+    monkeypatch.setattr("tamis.proof.model.MOST_LOGITS", 257 * 9)
+    ids = rng.integers(0, 257, (5, 9))
+    assert np.allclose(TorchModel(module, 16).nats(ids), Bigram(TABLE).nats(ids), atol=1e-4)
+    assert TorchModel(module, 16).nats(ids[:, :1]).shape == (5, 0)

@@ -18,10 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.proof.likelihood import windows
-from tamis.proof.metric import Floats, Ints, Metric, ratio
-from tamis.proof.model import Predictor, batches
+from tamis.proof.metric import Bools, Floats, Ints, Metric, ratio
+from tamis.proof.model import Predictor, batches, logit_tokens
+
+Logits = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 BATCH_TOKENS = 1 << 11
+# Float64 probabilities held at once, of each of about six arrays.
+_BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -61,15 +65,14 @@ def alike(
     """Compares two models on documents, cut into windows of the shorter context. Raises ValueError where their
     vocabularies differ."""
     cut = windows(ids, min(first.context, second.context), end_of_text)
+    batch_tokens = min(logit_tokens(first, batch_tokens), logit_tokens(second, batch_tokens))
     sums = np.zeros((3, len(ids)))
     same, tokens = np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64)
     for numbers, block in batches(cut.rows, batch_tokens):
-        p, q = _log_softmax(first.logits(block[:, :-1])), _log_softmax(second.logits(block[:, :-1]))
-        if p.shape != q.shape:
-            raise ValueError(f"vocabularies of {p.shape[-1]:,} and {q.shape[-1]:,} tokens: these models cannot agree")
-        middle = np.logaddexp(p, q) - math.log(2)
-        found = np.stack([_kl(p, q), _kl(q, p), (_kl(p, middle) + _kl(q, middle)) / 2]) / math.log(2)  # (3, B, T)
-        top = p.argmax(-1) == q.argmax(-1)
+        a, b = first.logits(block[:, :-1]), second.logits(block[:, :-1])
+        if a.shape != b.shape:
+            raise ValueError(f"vocabularies of {a.shape[-1]:,} and {b.shape[-1]:,} tokens: these models cannot agree")
+        found, top = _divergences(a, b)
         for place, number in enumerate(numbers):
             length, owner = len(cut.rows[number]) - 1, cut.owner[number]
             sums[:, owner] += found[:, place, :length].sum(-1)
@@ -78,15 +81,30 @@ def alike(
     return Alike(sums[0], sums[1], sums[2], same, tokens)
 
 
+def _divergences(a: Logits, b: Logits) -> tuple[Floats, Bools]:
+    """Of logits (B, T, V): KL both ways and Jensen-Shannon in bits (3, B, T), and whether the highest is the same."""
+    shape, wide = a.shape[:2], a.shape[-1]
+    a, b = a.reshape(-1, wide), b.reshape(-1, wide)
+    found = np.empty((3, len(a)))
+    step = max(1, _BLOCK // wide)
+    for at in range(0, len(a), step):
+        p, q = _log_softmax(a[at : at + step]), _log_softmax(b[at : at + step])
+        middle = np.logaddexp(p, q) - math.log(2)
+        found[:, at : at + step] = [_kl(p, q), _kl(q, p), (_kl(p, middle) + _kl(q, middle)) / 2]
+    if np.isnan(found).any():
+        raise ValueError("a model gives logits that are not numbers: it has diverged")
+    return found.reshape(3, *shape) / math.log(2), (a.argmax(-1) == b.argmax(-1)).reshape(shape)
+
+
 def _kl(p: Floats, q: Floats) -> Floats:
-    """Of log probabilities (B, T, V): (B, T) nats. A token that p rules out adds nothing."""
+    """Of log probabilities (P, V): (P,) nats. A token that p rules out adds nothing."""
     with np.errstate(invalid="ignore"):
         terms = np.where(np.isneginf(p), 0.0, np.exp(p) * (p - q))
     found: Floats = terms.sum(-1)
     return found
 
 
-def _log_softmax(logits: npt.NDArray[np.float32] | Floats) -> Floats:
+def _log_softmax(logits: Logits) -> Floats:
     wide = np.asarray(logits, np.float64)
     shifted: Floats = wide - wide.max(-1, keepdims=True)
     found: Floats = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

@@ -37,6 +37,8 @@ PERFECT = 500  # simulated perfect models
 MOST_BINS = 1000
 # HELM: below about this number of cases ten bins say little.
 FEW = 300
+# Sums of float32 probabilities may miss 1 by this much.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ class Groups:
             raise ValueError(f"confidence has shape {c.shape} and correct {y.shape}: both must be lists of n answers")
         if not len(c):
             raise NothingCounted("calibration: there are no answers to measure it on")
+        c = np.where((c > 1) & (c < 1 + _ROUNDING), 1.0, np.where((c < 0) & (c > -_ROUNDING), 0.0, c))
         if not ((c >= 0) & (c <= 1)).all():
             raise ValueError("a confidence is not between 0 and 1: give probabilities, not logits")
         if not np.isin(y, (0, 1)).all():
@@ -259,8 +262,9 @@ def _sweep(confidence: Floats, right: Floats) -> tuple[float, int]:
     bins = 1
     for more in range(2, min(n, MOST_BINS) + 1):
         edges = _edges(n, more)
-        share = np.diff(seen[edges]) / np.diff(edges)
-        if (np.diff(share) < -1e-12).any():
+        sums = seen[edges]
+        share = (sums[1:] - sums[:-1]) / (edges[1:] - edges[:-1])
+        if (share[1:] < share[:-1] - 1e-12).any():
             break
         bins = more
     edges = _edges(n, bins)

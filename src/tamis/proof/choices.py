@@ -1,11 +1,12 @@
 """Questions put to a model: multiple choice by likelihood, cloze, and exact match of what it writes.
 
 Multiple choice (Gao et al., lm-evaluation-harness): the option whose text, after the prompt and a space, has the
-highest log-likelihood; `per_byte` divides by the option's UTF-8 bytes first, which takes away the advantage of short
-options. Beside accuracy stand measures that move before it does (Magnusson et al. 2025, DataDecide): the probability
+highest log-likelihood; `per_byte` divides by the option's UTF-8 bytes first (without the space, as `acc_bytes` there),
+which takes away the advantage of short options. Beside accuracy stand measures that move before it does (Magnusson et al. 2025, DataDecide): the probability
 of the right option among the options, and the bits per byte of the right answer.
 
-Prompt and answer are encoded apart. A prompt too long for the model loses its beginning; how many did is counted.
+Prompt and answer are encoded apart. A prompt too long for the model loses its beginning, and an answer too long is read
+in pieces that each see at least half a context; how many were is counted.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 
+from tamis.proof.generation import continuations
 from tamis.proof.items import BadItems, Item
-from tamis.proof.metric import Bools, Floats, Ints, Metric, mean, ratio, share
-from tamis.proof.model import Encoder, Ids, Model, Predictor, batches
+from tamis.proof.metric import Bools, Floats, Ints, Metric, NothingCounted, mean, ratio, share
+from tamis.proof.model import Encoder, Ids, Model, Predictor, batches, logit_tokens
 
 BATCH_TOKENS = 1 << 13
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Of I items: scores[i] (K_i,) log-likelihood in nats of each option, bytes[i] (K_i,) its length, right (I,).
-    cut: items whose prompt was too long."""
+    """Of I items: scores[i] (K_i,) log-likelihood in nats of each option, bytes[i] (K_i,) its length (1 where it is
+    empty), right (I,). cut: items too long for the model."""
 
     items: list[Item]
     scores: list[Floats]
@@ -44,6 +47,8 @@ class Choices:
     def confidence(self, per_byte: bool = False) -> tuple[Floats, Bools]:
         """For `calibration`: the highest of `probabilities` (I,), and whether that option is right (I,)."""
         found = self.probabilities(per_byte)
+        if not found:
+            raise NothingCounted("multiple choice: there are no items to measure it on")
         top = np.array([one.max() for one in found])
         return top, np.array([one.argmax() for one in found]) == self.right
 
@@ -67,11 +72,18 @@ class Choices:
         size = [one[r] for one, r in zip(self.bytes, self.right, strict=True)]
         return ratio("bits per byte of the right answer", bits, size, unit="bit/byte", direction="lower")
 
+    def logits(self) -> Floats:
+        """For `temperature`: scores (I, K), -inf behind the options of items that have fewer than others."""
+        found = np.full((len(self.items), max(map(len, self.scores), default=0)), -np.inf)
+        for row, one in zip(found, self.scores, strict=True):
+            row[: len(one)] = one
+        return found
+
     def _ranked(self, per_byte: bool) -> list[Floats]:
         return [s / b for s, b in zip(self.scores, self.bytes, strict=True)] if per_byte else self.scores
 
     def _cut_note(self) -> list[str]:
-        return [f"{self.cut:,} prompts cut to fit"] if self.cut else []
+        return [f"{self.cut:,} items cut to fit"] if self.cut else []
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ class Cloze:
     cut: int
 
     def accuracy(self) -> Metric:
-        note = f"{self.cut:,} prompts cut to fit" if self.cut else ""
+        note = f"{self.cut:,} items cut to fit" if self.cut else ""
         return share("cloze accuracy", self.greedy, direction="higher", note=note)
 
     def bits_per_byte(self) -> Metric:
@@ -107,18 +119,21 @@ class Written:
 
 
 def multiple_choice(model: Model, items: Sequence[Item], encoder: Encoder, batch_tokens: int = BATCH_TOKENS) -> Choices:
-    """The likelihood of every option of every item. Raises BadItems where an item has no options."""
+    """The likelihood of every option of every item. Raises BadItems where an item has no options, NothingCounted where
+    there are no items."""
+    if not items:
+        raise NothingCounted("multiple choice: there are no items to measure it on")
     for one in items:
         if len(one.options) < 2:
             raise BadItems(f"item {one.id} has {len(one.options)} options: multiple choice needs at least two")
     asked = [(one.prompt, " " + option) for one in items for option in one.options]
-    nats, _, cut = _answer_nats(model, asked, encoder, batch_tokens, greedy=False)
+    nats, _, cut = answer_nats(model, asked, encoder, batch_tokens)
     starts = np.cumsum([0, *(len(one.options) for one in items)])
     spans = list(pairwise(starts.tolist()))
     return Choices(
         list(items),
         [-nats[a:b] for a, b in spans],
-        [np.array([len(text.encode()) for _, text in asked[a:b]]) for a, b in spans],
+        [np.array([max(1, len(text[1:].encode())) for _, text in asked[a:b]]) for a, b in spans],
         np.array([one.right for one in items], np.int64),
         sum(bool(cut[a:b].any()) for a, b in spans),
     )
@@ -126,9 +141,11 @@ def multiple_choice(model: Model, items: Sequence[Item], encoder: Encoder, batch
 
 def cloze(model: Predictor, items: Sequence[Item], encoder: Encoder, batch_tokens: int = BATCH_TOKENS) -> Cloze:
     """The likelihood of each item's answer after its prompt and a space, and whether it is the model's own."""
+    if not items:
+        raise NothingCounted("cloze: there are no items to measure it on")
     asked = [(one.prompt, " " + one.answer) for one in items]
-    nats, greedy, cut = _answer_nats(model, asked, encoder, batch_tokens, greedy=True)
-    size = np.array([len(text.encode()) for _, text in asked], np.int64)
+    nats, greedy, cut = answer_nats(model, asked, encoder, batch_tokens, greedy=True)
+    size = np.array([max(1, len(text[1:].encode())) for _, text in asked], np.int64)
     return Cloze(list(items), nats, size, greedy, int(cut.sum()))
 
 
@@ -142,21 +159,18 @@ def exact_match(
     extract: Callable[[str], str] = str,
 ) -> Written:
     """Greedy text of at most `tokens` tokens up to `stop`, compared with the answer after `extract` and `plain` on
-    both. Costs one pass over the whole row for every token: for small models and few items."""
-    texts = []
-    for one in items:
-        row = _prompt(one.prompt, encoder)
-        written: list[int] = []
-        while len(written) < tokens:
-            logits = model.logits(row[-model.context :][None])[0, -1]
-            written.append(int(logits.argmax()))
-            row = np.append(row, written[-1])
-            if written[-1] == encoder.end_of_text or stop in encoder.decode(written):
-                break
-        ended = [token for token in written if token != encoder.end_of_text]
-        texts.append(encoder.decode(ended).lstrip().split(stop)[0])
-    right = [plain(extract(text)) == plain(extract(one.answer)) for text, one in zip(texts, items, strict=True)]
+    both (an answer of marks alone, which `plain` leaves nothing of, as it is). Costs one pass over the row for every
+    token; see `generation`."""
+    if not items:
+        raise NothingCounted("exact match: there are no items to measure it on")
+    prompts = [prompt_ids(one.prompt, encoder) for one in items]
+    texts = [one.strip() for one in continuations(model, encoder, prompts, tokens=tokens, stop=[stop])]
+    right = [_same(extract(text), extract(one.answer)) for text, one in zip(texts, items, strict=True)]
     return Written(list(items), texts, np.array(right, np.bool_))
+
+
+def _same(text: str, answer: str) -> bool:
+    return plain(text) == plain(answer) if plain(answer) else text.strip() == answer.strip()
 
 
 def plain(text: str) -> str:
@@ -174,38 +188,57 @@ def after_hashes(text: str) -> str:
     return text.rpartition("####")[2].strip()
 
 
-def _answer_nats(
-    model: Model, asked: Sequence[tuple[str, str]], encoder: Encoder, batch_tokens: int, greedy: bool
+def answer_nats(
+    model: Model,
+    asked: Sequence[tuple[str, str]],
+    encoder: Encoder,
+    batch_tokens: int = BATCH_TOKENS,
+    greedy: bool = False,
 ) -> tuple[Floats, Bools, Bools]:
-    """Of each (prompt, answer): nats of the answer, whether greedy writing gives it, whether the prompt was cut."""
+    """Of each (prompt, answer): nats of the answer, whether greedy writing gives it (only where `greedy`, else False),
+    whether it was too long for the model. (A,) each. Raises BadItems for an answer without tokens, ValueError where a
+    model gives a loss that is no number."""
     rows: list[Ids] = []
+    owner: list[int] = []
     lengths: list[int] = []
     cut = np.zeros(len(asked), np.bool_)
     prompts: dict[str, Ids] = {}
     for number, (prompt, answer) in enumerate(asked):
         if prompt not in prompts:
-            prompts[prompt] = _prompt(prompt, encoder)
+            prompts[prompt] = prompt_ids(prompt, encoder)
         ids = np.asarray(encoder.encode([answer])[0], np.int64)
-        if len(ids) > model.context:
-            raise BadItems(f"an answer of {len(ids):,} tokens does not fit a model that reads {model.context:,}")
+        if not len(ids):
+            raise BadItems(f"the answer {answer!r} has no tokens: it cannot be scored")
         whole = np.concatenate([prompts[prompt], ids])
         cut[number] = len(whole) > model.context + 1
-        rows.append(whole[-(model.context + 1) :])
-        lengths.append(len(ids))
-    nats, hit = np.zeros(len(asked)), np.zeros(len(asked), np.bool_)
+        done = len(whole) - len(ids)
+        step = len(ids) if len(ids) <= model.context else max(1, model.context // 2)
+        while done < len(whole):
+            end = min(len(whole), done + step)
+            rows.append(whole[max(0, end - model.context - 1) : end])
+            owner.append(number)
+            lengths.append(end - done)
+            done = end
+    nats, hit = np.zeros(len(asked)), np.full(len(asked), greedy)
+    if greedy and rows:
+        batch_tokens = logit_tokens(cast(Predictor, model), batch_tokens)
     for numbers, block in batches(rows, batch_tokens):
         found = np.asarray(model.nats(block), np.float64)
-        best = model.logits(block[:, :-1]).argmax(-1) if greedy else None  # type: ignore[attr-defined]
+        best = cast(Predictor, model).logits(block[:, :-1]).argmax(-1) if greedy else None
         for place, number in enumerate(numbers):
             end = len(rows[number]) - 1
             mine = slice(end - lengths[number], end)
-            nats[number] = found[place, mine].sum()
-            if best is not None:
-                hit[number] = bool((best[place, mine] == block[place, 1:][mine]).all())
+            nats[owner[number]] += found[place, mine].sum()
+            if best is not None and not (best[place, mine] == block[place, 1:][mine]).all():
+                hit[owner[number]] = False
+    bad = int((~np.isfinite(nats)).sum())
+    if bad:
+        raise ValueError(f"the model gives {bad:,} of {len(nats):,} answers no finite loss: it has diverged")
     return nats, hit, cut
 
 
-def _prompt(text: str, encoder: Encoder) -> Ids:
+def prompt_ids(text: str, encoder: Encoder) -> Ids:
+    """A prompt as a document begins: after the end-of-text token."""
     return np.concatenate([[encoder.end_of_text], np.asarray(encoder.encode([text])[0], np.int64)])
 
 

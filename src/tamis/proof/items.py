@@ -1,9 +1,10 @@
 """Evaluation sets, JSONL or Parquet, as items: a prompt, the right answer, and the options where there are some.
 
 A row gives `text` (or `question`, `prompt`), `answer`, and optionally `id` and `options` (or `choices`): a list of
-strings. Without options of its own an item takes those of the set (`choices=["False", "True"]` for BoolQ), or the list
-at the end of its text under a line "Options:" (BIG-Bench Hard: "- Yes", "(A) ..."). The answer to options is the text
-of one, its letter (A), "(A)", or its number counted from 0.
+strings, or `{"text": [...], "label": [...]}` as ARC has it. Without options of its own an item takes those of the set
+(`choices=["False", "True"]` for BoolQ), or the list at the end of its text under a line "Options:" (BIG-Bench Hard:
+"- Yes", "(A) ..."). The answer to options is the text of one, its label, its letter (A), "(A)", its number counted
+from 0, or true and false for the second and the first of two.
 
 Memory: all items of a set.
 """
@@ -22,7 +23,7 @@ from tamis.documents import read_table
 from tamis.errors import WrongUse
 
 _TEXT = ("text", "prompt", "question", "query", "input")
-_ANSWER = ("answer", "target", "gold", "label", "output")
+_ANSWER = ("answer", "answerKey", "target", "gold", "label", "output")
 _OPTIONS = ("options", "choices", "endings")
 _MARK = re.compile(r"\s*(?:\(([A-Z])\)|([A-Z])[.)]|-)\s+(.*\S)\s*")
 
@@ -45,16 +46,16 @@ class Item:
 def read_items(
     path: Path | str, *, choices: Sequence[str] = (), where: Mapping[str, Any] | None = None, limit: int | None = None
 ) -> list[Item]:
-    """The items of a file whose columns equal those of `where`, the first `limit` of them. Raises BadItems."""
+    """The items of a file whose columns equal those of `where` (as text), the first `limit` of them. Raises BadItems."""
     found: list[Item] = []
     for number, row in enumerate(_rows(Path(path))):
         if limit is not None and len(found) >= limit:
             break
-        if any(row.get(name) != value for name, value in (where or {}).items()):
+        if any(str(row.get(name)) != str(value) for name, value in (where or {}).items()):
             continue
         found.append(item(row, choices, f"{path}: row {number}"))
     if not found:
-        raise BadItems(f"{path}: no row fits {dict(where or {})}: nothing can be measured")
+        raise BadItems(f"{path}: no row{f' fits {dict(where)}' if where else ''}: nothing can be measured")
     return found
 
 
@@ -68,17 +69,27 @@ def item(row: Mapping[str, Any], choices: Sequence[str] = (), place: str = "row"
     1
     """
     prompt, answer = str(_first(row, _TEXT, place)), _first(row, _ANSWER, place)
-    options = next((tuple(str(one) for one in row[name]) for name in _OPTIONS if row.get(name)), tuple(choices))
+    options, labels = next((_own(row[name], place) for name in _OPTIONS if row.get(name)), (tuple(choices), ()))
     if not options:
         prompt, options = _listed(prompt)
-    name = str(row.get("id", place))
+    name = str(place if row.get("id") is None else row["id"])
     if not options:
         text = str(answer).strip()
         return Item(name, prompt.removesuffix(text).rstrip() if prompt.endswith(text) else prompt, text)
-    right = _right(answer, options)
+    right = labels.index(str(answer)) if str(answer) in labels else _right(answer, options)
     if right is None:
         raise BadItems(f"{place}: the answer {answer!r} is none of the {len(options)} options {list(options)[:6]}")
     return Item(name, prompt, options[right], options, right)
+
+
+def _own(options: Any, place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(options, their labels or nothing)."""
+    labels: Any = ()
+    if isinstance(options, Mapping):
+        options, labels = options.get("text"), options.get("label") or ()
+    if not isinstance(options, Sequence) or isinstance(options, str) or (labels and len(labels) != len(options)):
+        raise BadItems(f"{place}: options are a list of strings, or lists `text` and `label`, not {options!r:.80}")
+    return tuple(map(str, options)), tuple(map(str, labels))
 
 
 def _right(answer: Any, options: Sequence[str]) -> int | None:
@@ -86,6 +97,8 @@ def _right(answer: Any, options: Sequence[str]) -> int | None:
     exact = [i for i, option in enumerate(options) if option.strip() == text]
     if exact:
         return exact[0]
+    if isinstance(answer, bool):
+        return int(answer) if len(options) == 2 else None
     letter = re.fullmatch(r"\(?([A-Z])\)?", text)
     number = ord(letter[1]) - ord("A") if letter else int(text) if text.isdecimal() else -1
     return number if 0 <= number < len(options) else None

@@ -58,11 +58,16 @@ class Losses:
         return {name: self.bits_per_byte(name, level, seed) for name in sorted(set(self.domains))}
 
     def nats_per_token(self) -> float:
-        return float(self.nats.sum() / self.tokens.sum())
+        return float(self.nats.sum() / self._tokens())
 
     def bytes_per_token(self) -> float:
         """Turns bits per byte into nats per token: x ln 2 x this."""
-        return float(self.bytes.sum() / self.tokens.sum())
+        return float(self.bytes.sum() / self._tokens())
+
+    def _tokens(self) -> int:
+        if not self.tokens.sum():
+            raise NothingCounted("nats per token: there are no tokens to measure it on")
+        return int(self.tokens.sum())
 
     def minus(self, other: Losses, domain: str | None = None, level: float = 0.95, seed: int = 17) -> Metric:
         """Bits per byte of this model less those of `other` on the same documents; negative: this one predicts

@@ -6,7 +6,7 @@ on the right and the padding is never read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,9 @@ import numpy.typing as npt
 Ids = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+
+# Logits held at once, in numbers (128 MB of float32): a vocabulary of 150,000 leaves room for few tokens.
+MOST_LOGITS = 1 << 25
 
 
 class Model(Protocol):
@@ -64,16 +67,27 @@ class TorchModel:
 
         if hasattr(self.module, "nats"):
             return self._run(self.module.nats, ids)
-        logits = self.logits(ids[:, :-1])
-        flat = torch.nn.functional.cross_entropy(
-            torch.from_numpy(logits).flatten(0, 1), torch.from_numpy(ids[:, 1:]).flatten(), reduction="none"
-        )
-        return flat.view(len(ids), -1).numpy()
+
+        def scored(given: Any) -> Any:
+            logits = self._logits(given[:, :-1]).float()
+            flat = torch.nn.functional.cross_entropy(
+                logits.flatten(0, 1), given[:, 1:].flatten(), reduction="none"
+            )
+            return flat.view(len(given), -1)
+
+        if not ids.size or ids.shape[1] < 2:
+            return np.zeros((len(ids), max(0, ids.shape[1] - 1)), np.float32)
+        rows = max(1, logit_tokens(self, ids.size) // ids.shape[1])
+        return np.concatenate([self._run(scored, ids[i : i + rows]) for i in range(0, len(ids), rows)])
 
     def logits(self, ids: Ids) -> F32:
-        return self._run(lambda given: getattr(made := self.module(given), "logits", made), ids)
+        return self._run(self._logits, ids)
 
-    def _run(self, call: Any, ids: Ids) -> F32:
+    def _logits(self, given: Any) -> Any:
+        made = self.module(given)
+        return getattr(made, "logits", made)
+
+    def _run(self, call: Callable[[Any], Any], ids: Ids) -> F32:
         import torch
 
         training = self.module.training
@@ -84,6 +98,12 @@ class TorchModel:
                 return call(torch.from_numpy(np.ascontiguousarray(ids)).to(device)).float().cpu().numpy()  # type: ignore[no-any-return]
         finally:
             self.module.train(training)
+
+
+def logit_tokens(model: Predictor, tokens: int) -> int:
+    """How many of `tokens` a batch may hold so that its logits are at most `MOST_LOGITS` numbers, 1 at least. Asks the
+    model once for the logits of one token."""
+    return max(1, min(tokens, MOST_LOGITS // int(model.logits(np.zeros((1, 1), np.int64)).shape[-1])))
 
 
 def batches(rows: Sequence[Ids], tokens: int) -> Iterator[tuple[list[int], Ids]]:

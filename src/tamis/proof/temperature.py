@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,8 @@ from tamis.proof.metric import Floats, Ints, NothingCounted
 @dataclass(frozen=True)
 class Temperature:
     """Logits are divided by `value`. before, after: calibration on the other half of the answers, never on the half
-    that the temperature was fitted on. nats_before, nats_after: negative log-likelihood there."""
+    that the temperature was fitted on. nats_before, nats_after: negative log-likelihood there. at_bound: the interval
+    reaches the end of the range that was searched (0.01 to 100): every answer was right, or the logits say nothing."""
 
     value: float
     low: float
@@ -30,13 +32,27 @@ class Temperature:
     before: Calibration
     after: Calibration
 
+    @property
+    def at_bound(self) -> bool:
+        return math.log(self.low) <= _COLDEST or math.log(self.high) >= _HOTTEST
+
+    def to_json(self) -> dict[str, Any]:
+        names = ("value", "low", "high", "at_bound", "fitted_on", "nats_before", "nats_after")
+        body = {name: getattr(self, name) for name in names}
+        return body | {"before": self.before.to_json(), "after": self.after.to_json()}
+
 
 def temperature(
     logits: npt.ArrayLike, labels: npt.ArrayLike, *, share: float = 0.5, seed: int = 17, level: float = 0.95
 ) -> Temperature:
     """Temperature scaling (Guo et al. 2017): the T of the least negative log-likelihood on a random `share` of the
-    answers, judged on the rest. logits (n, K), labels (n,). The interval is that of the profile likelihood."""
+    answers, judged on the rest. logits (n, K), -inf where a case has fewer options; labels (n,). The interval is that of
+    the profile likelihood. Raises NothingCounted, or ValueError where a label has no finite logit."""
     z, y = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
+    if z.ndim != 2 or z.shape[0] != len(y) or (len(y) and not 0 <= y.min() <= y.max() < z.shape[1]):
+        raise ValueError(f"logits of shape {z.shape} do not fit {len(y)} labels")
+    if np.isnan(z).any() or np.isposinf(z).any() or not np.isfinite(z[np.arange(len(y)), y]).all():
+        raise ValueError("temperature: the logit of a right answer is not a finite number")
     order = np.random.default_rng(seed).permutation(len(y))
     fit, rest = order[: round(share * len(y))], order[round(share * len(y)) :]
     if min(len(fit), len(rest)) < 10:
