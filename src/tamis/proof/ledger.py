@@ -320,7 +320,8 @@ def _rows(
     raw = [paired_t(one.differences) for one in changes]
     corrected = holm(raw) if raw else []
     by_rule = {rule.rule: at for at, rule in enumerate(trained)}
-    measured, others = [], []
+    measured: list[Row] = []
+    others: list[Row] = []
     for rule in whole.rules:
         at = by_rule.get(rule.rule)
         change = None if at is None else changes[at]
@@ -329,13 +330,18 @@ def _rows(
             rule.rule, rule.where, rule.fails, len(rule.back), len(rule.gone), rule.bytes_back + len(rule.back),
             shares.get(rule.rule, 0.0), change, {} if at is None else _domains(full_found, arms[at]),
             None if at is None else raw[at], None if at is None else corrected[at],
-            sum(costs[group] for group in rule.groups) if rule.groups and all(g in costs for g in rule.groups) else None,
+            _cost(rule, costs),
             rule.groups, why,
         )  # fmt: skip
         (others if change is None else measured).append(row)
     measured.sort(key=lambda row: -(row.change.value if row.change else 0.0))
     others.sort(key=lambda row: -row.tokens)
     return measured + others
+
+
+def _cost(rule: LeftOut, costs: dict[str, float]) -> float | None:
+    known = bool(rule.groups) and all(group in costs for group in rule.groups)
+    return sum(costs[group] for group in rule.groups) if known else None
 
 
 def _why(rule: LeftOut, rules: list[LeftOut], shares: dict[str, float], least: float | None) -> str:
@@ -445,8 +451,8 @@ def render(ledger: Ledger) -> str:
     lines = [
         f"question  what is each rule of {ledger.name} worth?",
         ledger.held_out,
-        f"models    {s['parameters']:,} parameters, {s['tokens']:,} tokens each ({s['epochs']:g} epochs of the corpus), "
-        f"{s['seeds']} pairs by seed; {ledger.trained} trained, {ledger.reused} reused",
+        f"models    {s['parameters']:,} parameters, {s['tokens']:,} tokens each ({s['epochs']:g} epochs of the "
+        f"corpus), {s['seeds']} pairs by seed; {ledger.trained} trained, {ledger.reused} reused",
         str(ledger.sees),
         f"placebo   {ledger.placebo.value:+.4f} [{ledger.placebo.low:+.4f}, {ledger.placebo.high:+.4f}] bits per byte "
         f"for {PLACEBO:.0%} of the same text drawn anew; the whole recipe has {np.mean(ledger.full):.4f}",

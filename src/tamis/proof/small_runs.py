@@ -52,8 +52,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Job:
-    """One model to train. tokens: ids (N,), as .npy or as plain little-endian uint16, of which the first `unique` are used (0: all). train: tokens to
-    train on, with repeats where they are more than there are. held: by name, .jsonl of texts (`id`, `text`, `domain`).
+    """One model to train. tokens: ids (N,), as .npy or as plain little-endian uint16, of which the first `unique` are
+    used (0: all). train: tokens to train on, with repeats where they are more than there are. held: by name, .jsonl of texts (`id`, `text`, `domain`).
 
     other: ids that take the place of `share` of the sequences, all else being equal (see `Replaced`).
     at: numbers of tokens at which the held-out texts are measured along the way, beside the end. named: for people and
@@ -167,7 +167,8 @@ class Endless:
 
     def sequence(self, number: int) -> Ids:
         """ids (context + 1,)."""
-        return self.feed(number // self.feed.steps, number % self.feed.steps)[0]
+        found: Ids = self.feed(number // self.feed.steps, number % self.feed.steps)[0]
+        return found
 
 
 def outcomes(jobs: Sequence[Job], store: Path, processes: int = 2, what: str = "models") -> list[Outcome]:
@@ -193,7 +194,8 @@ def train(job: Job) -> dict[str, Any]:
 
     from tamis.models.data import ArrayFeed
     from tamis.models.decoder import Decoder
-    from tamis.models.training import Settings, fit
+    from tamis.models.settings import Settings
+    from tamis.models.training import fit
     from tamis.proof.likelihood import text_losses
     from tamis.proof.model import TorchModel
 
@@ -285,7 +287,7 @@ def _texts(path: Path) -> tuple[list[str], list[str], list[str]]:
 
 
 def _ids(path: Path) -> npt.NDArray[Any]:
-    return np.load(path, mmap_mode="r") if path.suffix == ".npy" else np.memmap(path, "<u2", "r")  # type: ignore[no-any-return]
+    return np.load(path, mmap_mode="r") if path.suffix == ".npy" else np.memmap(path, "<u2", "r")
 
 
 def _hash(path: Path, hashes: dict[Path, str]) -> str:
