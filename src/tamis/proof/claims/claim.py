@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from tamis.errors import SaidNo, WrongUse
 
@@ -139,7 +139,7 @@ class Setting:
         if self.scale == "small" or isinstance(small, bool) or not isinstance(small, int | float) or not grows:
             return small
         grown = small * float(self.scale) ** grows
-        return round(grown) if isinstance(small, int) else grown  # type: ignore[return-value]
+        return cast(T, round(grown) if isinstance(small, int) else grown)
 
     def seeds(self, tiny: int, small: int) -> list[int]:
         """Seeds of the trainings, different for each `--seed`; more for N times small (by its square root)."""
@@ -165,7 +165,11 @@ class Setting:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
             task = progress.add_task(what, total=total)
-            yield lambda amount=1: progress.advance(task, amount)
+
+            def advance(amount: int) -> None:
+                progress.advance(task, amount)
+
+            yield advance
 
 
 Run = Callable[[Setting], Finding]

@@ -58,9 +58,11 @@ def unchanged(notes: dict[str, str], data: Path | None) -> bool:
     """Whether the same calls still give the same content."""
     for call, digest in notes.items():
         name, given = json.loads(call)
+        if given.pop("given", False):
+            given["data"] = data
         try:
             with noted() as now:
-                _READERS[name](**given, **({"data": data} if name == "text" else {}))
+                _READERS[name](**given)
         except Missing:
             return False
         if list(now.values()) != [digest]:
@@ -85,7 +87,7 @@ def text(bytes: int, seed: int = 0, data: Path | None = None, kind: str = "") ->
     are no more. Raises Missing. Memory: a file's text once (45 MB by default); of the machine, what is taken.
     """
     found, digest = _text(bytes, seed, data or _default_file(), kind)
-    _note("text", {"bytes": bytes, "seed": seed} | ({"kind": kind} if kind else {}), digest)
+    _note("text", {"bytes": bytes, "seed": seed, "kind": kind, "given": data is not None}, digest)
     return list(found)
 
 
