@@ -324,12 +324,12 @@ def _pieces(text: str) -> Iterator[str]:
     """Successive pieces of at most PIECE_BYTES, cut between paragraphs, lines, words."""
     rest = text.strip()
     while rest:
-        piece = _beginning(rest)
+        piece = beginning(rest)
         yield piece
         rest = rest[len(piece) :].strip()
 
 
-def _beginning(text: str) -> str:
+def beginning(text: str) -> str:
     data = text.encode()
     if len(data) <= PIECE_BYTES:
         return text
@@ -356,7 +356,7 @@ def _offered(domains: dict[str, Callable[[], Rows]], limit_bytes: int, seed: int
         share, read = 3 * limit_bytes // max(1, len(domains)), 0
         drawn: list[tuple[bytes, str, str]] = []
         for name, text in rows():
-            piece = _beginning(text.strip()).strip()
+            piece = beginning(text.strip()).strip()
             if len(piece) >= _LEAST_BYTES:
                 drawn.append((hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest(), name, piece))
                 read += len(piece)
