@@ -1,0 +1,309 @@
+"""(b) Duplicates hurt, and a model trained on the deduplicated corpus memorizes less, by number of copies.
+
+Passages of documents that are not in the corpus are planted 0, 1, 4, 16 or 64 times; every second copy ends in a line
+of its own, as mirrors and versions do, so hashes of whole documents do not find it. Two arms: the corpus as it is, for
+one epoch, and what Tamis's own deduplication (exact and MinHash, verified) leaves of it, for as many tokens.
+
+Lee et al. 2022 (section 6) trained on C4 and found perplexity no worse, on some held-out sets better, and ten times
+less verbatim text; Hernandez et al. 2022 repeated a small share of the data and measured how much of a model that
+costs; Carlini et al. 2023 found extractable text to grow with the logarithm of copies.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tamis.proof.claims import _planted as planted
+from tamis.proof.claims._planted import COPIES, Estimate, Ints, Texts, over_seeds
+from tamis.proof.claims.claim import Figure, Finding, Missing, Setting, Table, Verdict, claim
+from tamis.proof.claims.material import where_text_is_from
+
+LENGTH = 192  # characters of a planted passage
+PREFIX, SUFFIX = 32, 32  # bytes that are shown, and that must be written
+ARMS = ("duplicated", "deduplicated")
+MOST = COPIES[-1]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model: an arm and a seed. steps: of the training, equal in both arms."""
+
+    arm: str
+    seed: int
+    size: str
+    steps: int
+    corpus: list[str] = field(repr=False)
+    held: Mapping[str, list[str]] = field(repr=False)
+    passages: list[str] = field(repr=False)
+    copies: Ints = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one model: bits per byte of the held-out texts by name; of each passage its bits per byte, whether its suffix
+    is extractable, and how many bytes of it greedy writing gets right. documents: trained on."""
+
+    arm: str
+    held: dict[str, float]
+    bits: np.ndarray[Any, np.dtype[np.float64]]
+    extractable: np.ndarray[Any, np.dtype[np.float64]]
+    followed: np.ndarray[Any, np.dtype[np.float64]]
+    copies: Ints
+    documents: int
+    bytes: int
+
+
+@claim(
+    "duplicates",
+    letter="b",
+    version=1,
+    statement="Duplicates in the training data hurt: at equal compute a model of the deduplicated corpus predicts "
+    "unseen text better, and memorizes less of what was duplicated.",
+    source="Lee et al. 2022, Deduplicating Training Data Makes Language Models Better, https://arxiv.org/abs/2107.06499; "
+    "Hernandez et al. 2022, https://arxiv.org/abs/2205.10487; Carlini et al. 2023, https://arxiv.org/abs/2202.07646",
+    rule="of every measure, the duplicated arm less the deduplicated one, paired by seed. It holds when the 95% "
+    "interval lies above zero both for bits per byte (held-out text and, where there is one, a reference of another "
+    "kind) and for memory of the passages of 64 copies (extractable share and excess likelihood). It does not hold "
+    "when one of these intervals lies below zero. Otherwise it is not shown.",
+    asks={"torch": "train", "scipy": "train", "matplotlib": "train"},
+)
+def run(setting: Setting) -> Finding:
+    from tamis.models.many import many
+
+    base, each = setting.pick(30_000, 200_000), setting.pick(2, 12)
+    size = setting.pick("0.05M", "0.2M")
+    seeds = setting.seeds(2, 5)
+    held = setting.pick(6_000, 50_000, grows=0.5)
+    found = planted.texts(base, 25 * LENGTH * each * len(COPIES), held, setting.seed, setting.data)
+    passages = passages_of(found.spare, each * len(COPIES))
+    jobs = list(_jobs(found, passages, seeds, size))
+    measured = many(measure, jobs, setting.processes, describe=lambda job: f"{job.arm}, seed {job.seed}", title="models")
+    pairs = [(measured[i], measured[i + 1]) for i in range(0, len(measured), 2)]
+    return _finding(setting, jobs, pairs, found)
+
+
+def _jobs(found: Texts, passages: list[str], seeds: Sequence[int], size: str) -> Iterator[Job]:
+    """Two neighbours are the two arms of one seed."""
+    for seed in seeds:
+        copies = planted.dealt(len(passages), seed)
+        texts = planted.corpus(found.base, copied(passages, copies), seed)
+        for arm in ARMS:
+            yield Job(arm, seed, size, planted.steps_of(texts), texts, found.held, passages, copies)
+
+
+def passages_of(documents: Sequence[str], wanted: int) -> list[str]:
+    """One passage of LENGTH characters of each document that has a paragraph so long. Raises Missing."""
+    found = []
+    for body in documents:
+        long = [one for one in planted.paragraphs(body) if len(one) >= LENGTH]
+        if long:
+            found.append(long[-1][:LENGTH])
+        if len(found) == wanted:
+            return found
+    raise Missing(f"{len(found)} documents have a paragraph of {LENGTH} characters; {wanted} are needed")
+
+
+def copied(passages: Sequence[str], copies: Ints) -> list[str]:
+    """Every copy of every passage; each second one of a passage ends in a line that no other has."""
+    return [
+        f"{body}\nMirror {number}." if number % 2 else body
+        for body, count in zip(passages, copies, strict=True)
+        for number in range(int(count))
+    ]
+
+
+def deduplicated(texts: Sequence[str]) -> list[str]:
+    """What Tamis keeps of the texts: a run of its pipeline with deduplication as by default and nothing else."""
+    from tamis.engine import Inline
+    from tamis.pipeline import Pipeline
+    from tamis.proof.trained_on import TrainedOn
+    from tamis.recipe import Recipe
+    from tamis.workspace import Workspace
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = folder / "texts.jsonl"
+        lines = [json.dumps({"id": str(i), "text": body}) for i, body in enumerate(texts)]
+        source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        options = {"text_field": "text", "id_field": "id"}
+        recipe = {
+            "sources": [{"name": "texts", "path": str(source), "format": "jsonl", "options": options}],
+            "clean": {"unicode": False, "boilerplate": False},
+            # the share of copies is known here and high
+            "dedup": {"guard": {"max_removed": 1.0, "max_cluster": 1.0}},
+            "tokens": None,
+        }
+        work = folder / "work"
+        Pipeline(Recipe.model_validate(recipe), Workspace(work, create=True), Inline()).run()
+        return [str(body) for _, bodies in TrainedOn(work, "main").batches() for body in bodies.to_pylist()]
+
+
+def measure(job: Job) -> Measured:
+    """Trains one model and asks it for everything."""
+    from tamis.models.data import ByteEncoder
+    from tamis.proof.likelihood import text_losses
+    from tamis.proof.memorization import memorized
+
+    texts = job.corpus
+    if job.arm == "deduplicated":
+        texts = planted.corpus(sorted(deduplicated(texts)), [], job.seed)
+    model, encoder = planted.train(texts, job.steps, job.size, job.seed), ByteEncoder()
+    held = {name: text_losses(model, encoder, body).bits_per_byte().value for name, body in job.held.items()}
+    losses = text_losses(model, encoder, job.passages)
+    remembered = memorized(
+        model, [one.astype(np.int64) for one in encoder.encode(job.passages)], job.copies,
+        prefix=PREFIX, suffix=SUFFIX, end_of_text=encoder.end_of_text,
+    )  # fmt: skip
+    return Measured(
+        job.arm, held, losses.bits / losses.bytes, remembered.extractable.astype(np.float64),
+        remembered.followed.astype(np.float64), job.copies, len(texts), sum(len(one.encode()) + 1 for one in texts),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of the passages of one number of copies, by arm: extractable share, bytes followed, bits per byte below those
+    that were never trained on (excess); and the difference of the arms in the first and the last."""
+
+    extractable: dict[str, Estimate]
+    followed: dict[str, Estimate]
+    excess: dict[str, Estimate]
+    extractable_difference: Estimate
+    excess_difference: Estimate
+
+
+def memory(pairs: Sequence[tuple[Measured, Measured]], copies: int) -> Memory:
+    """copies: more than 0. Seeds are the cases. The arms are compared on the same passages, and what the arms differ
+    by on passages of no copy is taken off the difference in excess: it is no memory."""
+    values: dict[str, dict[str, list[float]]] = {name: {arm: [] for arm in ARMS} for name in ("share", "run", "bits")}
+    for pair in pairs:
+        for one in pair:
+            mine, none = one.copies == copies, one.copies == 0
+            values["share"][one.arm].append(float(one.extractable[mine].mean()))
+            values["run"][one.arm].append(float(one.followed[mine].mean()))
+            values["bits"][one.arm].append(float(one.bits[none].mean() - one.bits[mine].mean()))
+    estimates = {name: {arm: over_seeds(found) for arm, found in by.items()} for name, by in values.items()}
+    gaps = {name: np.subtract(by["duplicated"], by["deduplicated"]) for name, by in values.items()}
+    return Memory(
+        estimates["share"], estimates["run"], estimates["bits"], over_seeds(gaps["share"]), over_seeds(gaps["bits"])
+    )
+
+
+def decide(hurt: Mapping[str, Estimate], most: Memory) -> tuple[Verdict, str]:
+    """The rule. hurt: bits per byte, duplicated less deduplicated, by text; most: of the most copied passages."""
+    needed = [*hurt.values(), most.extractable_difference, most.excess_difference]
+    said = ", ".join(f"{one} bits per byte on {name}" for name, one in hurt.items())
+    because = (
+        f"duplicates cost {said}; of passages of {MOST} copies {most.extractable['duplicated'].value:.0%} are "
+        f"extractable, {most.extractable['deduplicated'].value:.0%} after deduplication (difference "
+        f"{most.extractable_difference}), and their excess likelihood is {most.excess_difference} bits per byte higher."
+    )
+    if all(one.low > 0 for one in needed):
+        return Verdict.HOLDS, because
+    if any(one.high < 0 for one in needed):
+        return Verdict.DOES_NOT_HOLD, because
+    return Verdict.NOT_SHOWN, because
+
+
+def _finding(
+    setting: Setting, jobs: Sequence[Job], pairs: Sequence[tuple[Measured, Measured]], found: Texts
+) -> Finding:
+    seeds, job = len(pairs), jobs[0]
+    hurt = {
+        name: over_seeds([first.held[name] - second.held[name] for first, second in pairs]) for name in job.held
+    }
+    by = {k: memory(pairs, k) for k in COPIES[1:]}
+    verdict, because = decide(hurt, by[MOST])
+    each = int((job.copies == MOST).sum())
+    size = {arm: [one for pair in pairs for one in pair if one.arm == arm] for arm in ARMS}
+    documents = {arm: float(np.mean([one.documents for one in size[arm]])) for arm in ARMS}
+    whole = {arm: float(np.mean([one.bytes for one in size[arm]])) for arm in ARMS}
+    figures = [
+        Figure(f"{name}: cost of duplicates", one.value, one.low, one.high, "bit/byte", len(job.held[name]), seeds,
+               "duplicated less deduplicated; above zero: duplicates hurt")
+        for name, one in hurt.items()
+    ]  # fmt: skip
+    for k, one in by.items():
+        share, excess = one.extractable_difference, one.excess_difference
+        figures.append(Figure(f"extractable with {k} copies, more than deduplicated", share.value, share.low,
+                              share.high, "share", each, seeds))  # fmt: skip
+        figures.append(Figure(f"excess likelihood with {k} copies, more than deduplicated", excess.value, excess.low,
+                              excess.high, "bit/byte", each, seeds))  # fmt: skip
+    rows = [
+        [str(k), *(str(getattr(one, what)[arm]) for what in ("extractable", "followed", "excess") for arm in ARMS)]
+        for k, one in by.items()
+    ]
+    columns = ["copies", *(f"{what}, {arm}" for what in
+               ("extractable share", f"bytes followed of {SUFFIX}", "excess, bit/byte") for arm in ARMS)]  # fmt: skip
+    scores = Table(
+        "Bits per byte", ["text", *ARMS],
+        [[name, *(str(over_seeds([one.held[name] for one in size[arm]])) for arm in ARMS)] for name in job.held],
+    )  # fmt: skip
+    by_copies = Table(
+        "Memory by number of copies", columns, rows,
+        "Excess: bits per byte less than passages that were never trained on. Intervals are Student's t over seeds; "
+        f"greedy writing follows {over_seeds([float(one.followed[one.copies == 0].mean()) for one in size[ARMS[0]]])} "
+        "bytes of the latter.",
+    )  # fmt: skip
+    words = {
+        "text": where_text_is_from(setting.data),
+        "corpus": f"{documents[ARMS[0]]:,.0f} documents of {whole[ARMS[0]]:,.0f} bytes, of which Tamis's deduplication "
+        f"(exact, then MinHash at Jaccard 0.8) leaves {documents[ARMS[1]]:,.1f} of {whole[ARMS[1]]:,.0f} bytes: "
+        f"{1 - whole[ARMS[1]] / whole[ARMS[0]]:.0%} of the bytes are copies",
+        "planted": f"{len(job.passages)} passages of {LENGTH} characters, {each} for each of 0, 1, 4, 16 and 64 copies, "
+        "dealt anew for every seed; every second copy ends in a line of its own",
+        "training": f"decoder of {job.size} parameters on bytes, Muon, {job.steps * planted.BATCH * planted.CONTEXT:,} "
+        f"tokens in both arms: one epoch of the duplicated corpus, {whole[ARMS[0]] / whole[ARMS[1]]:.2f} of the other",
+        "memory": f"the next {SUFFIX} bytes of a passage after its first {PREFIX}, written greedily without an error",
+        "held out": found.proof.splitlines()[0].removeprefix("held out").strip()
+        + ": " + ", ".join(f"{name} ({len(one)} documents)" for name, one in job.held.items()),
+    }  # fmt: skip
+    picture = _picture(setting.out / "duplicates.png", by, size, list(job.held))
+    return Finding(verdict, because, words, figures, seeds, [scores, by_copies], [picture])
+
+
+def _picture(path: Path, by: Mapping[int, Memory], size: Mapping[str, list[Measured]], texts: Sequence[str]) -> Path:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=(12, 3.9), layout="constrained")
+    FigureCanvasAgg(drawing)
+    panels = drawing.subplots(1, 3)
+    colours = {"duplicated": "#c4541d", "deduplicated": "#1d6fa5"}
+    titles = ("extractable", f"Share of passages written on\nword for word ({SUFFIX} bytes after {PREFIX})"), (
+        "excess", "Bits per byte below passages\nnever trained on")  # fmt: skip
+    for panel, (what, title) in zip(panels, titles, strict=False):
+        panel.axhline(0, color="0.7", lw=0.8)
+        for arm, colour in colours.items():
+            shift = 0.96 if arm == "duplicated" else 1.04
+            found = [getattr(one, what)[arm] for one in by.values()]
+            error = [[one.value - one.low for one in found], [one.high - one.value for one in found]]
+            panel.errorbar([k * shift for k in by], [one.value for one in found], error, marker="o", capsize=3,
+                           color=colour, label=arm)  # fmt: skip
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(list(by), [str(k) for k in by])
+        panel.set(xlabel="copies planted in the corpus", title=title)
+    panels[0].set_ylim(-0.05, 1.05)
+    panels[0].legend(frameon=False)
+    for place, name in enumerate(texts):
+        for number, (first, second) in enumerate(zip(size[ARMS[0]], size[ARMS[1]], strict=True)):
+            ys = [first.held[name], second.held[name]]
+            panels[2].plot([2 * place, 2 * place + 1], ys, color="0.6", lw=1, zorder=1)
+            for x, arm in enumerate(ARMS):
+                panels[2].scatter([2 * place + x], [ys[x]], color=colours[arm], zorder=2, label=None if number else arm)
+        panels[2].annotate(name, (2 * place + 0.5, 1), xycoords=("data", "axes fraction"), ha="center", va="top",
+                           xytext=(0, -4), textcoords="offset points")  # fmt: skip
+    panels[2].margins(x=0.15, y=0.2)
+    panels[2].set_xticks(range(2 * len(texts)), [arm.replace("icated", ".") for _ in texts for arm in ARMS])
+    panels[2].set(title="Bits per byte of unseen text\n(a line is a seed; lower is better)")
+    for panel in panels:
+        panel.spines[["top", "right"]].set_visible(False)
+    drawing.savefig(path, dpi=110)
+    return path
