@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tamis.commands import scale_run
 from tamis.commands.shared import Json, errors, show
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="scale",
-    help="Scaling laws: fit a table of runs, plan a run, test the shape of metrics over size.",
+    help="Scaling laws: run a grid, fit a table of runs, plan a run, test the shape of metrics over size.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+
+app.command("run")(scale_run.run)
 
 Table = Annotated[Path, typer.Argument(help="CSV or Parquet, one row a run.", exists=True, dir_okay=False)]
 Seed = Annotated[int, typer.Option("--seed", help="Of the resamples.")]

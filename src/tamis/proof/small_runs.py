@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.models.data import VOCABULARY, ByteEncoder
-from tamis.workspace import hash_file, write_atomic
+from tamis.stage import hash_file
+from tamis.whole import write_atomic
 
 Ids = npt.NDArray[np.int64]
 
@@ -53,7 +54,8 @@ class Shape:
 @dataclass(frozen=True)
 class Job:
     """One model to train. tokens: ids (N,), as .npy or as plain little-endian uint16, of which the first `unique` are
-    used (0: all). train: tokens to train on, with repeats where they are more than there are. held: by name, .jsonl of texts (`id`, `text`, `domain`).
+    used (0: all). train: tokens to train on, with repeats where they are more than there are. held: by name, .jsonl of
+    texts (`id`, `text`, `domain`).
 
     other: ids that take the place of `share` of the sequences, all else being equal (see `Replaced`).
     at: numbers of tokens at which the held-out texts are measured along the way, beside the end. named: for people and
