@@ -32,11 +32,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tamis import kernels
-from tamis.audit.intervals import clopper_pearson, wilson
+from tamis.audit.intervals import clopper_pearson
 from tamis.decontaminate import index as indexes
 from tamis.decontaminate import items as eval_items
 from tamis.decontaminate import stages
 from tamis.decontaminate.search import THRESHOLD, candidates, normals, search_texts, seeds
+from tamis.intervals import wilson
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 PRESET = THRESHOLD

@@ -39,8 +39,9 @@ from tamis import documents, kernels
 from tamis.dedup import stages
 from tamis.dedup.classes import collapse
 from tamis.engine import Context, Engine, Local
+from tamis.stage import File, Manifest, Stage, Task
 from tamis.verdicts.election import elect
-from tamis.workspace import File, Manifest, Progress, Stage, Task, Workspace
+from tamis.workspace import Progress, Workspace
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]

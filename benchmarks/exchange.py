@@ -42,7 +42,8 @@ from tamis.dedup import nominate, stages
 from tamis.dedup.options import Options
 from tamis.dedup.sketch import schema
 from tamis.engine import Context, Engine, Local
-from tamis.workspace import File, Manifest, Progress, Stage, Task, Workspace
+from tamis.stage import File, Manifest, Stage, Task
+from tamis.workspace import Progress, Workspace
 
 U64 = npt.NDArray[np.uint64]
 

@@ -76,7 +76,7 @@ def hostile_compute(group, batch, options):
 
 def changing_documents(context, params, inputs, outputs):
     """`read_task` of a file to which somebody appends while it is read."""
-    from tamis.pipeline import read_task
+    from tamis.reading import read_task
 
     task.read = appending_read
     return read_task(context, params, inputs, outputs)

@@ -3,7 +3,7 @@
 import io
 
 from tamis.console import ConsoleProgress, TaskBar, clock, several, size
-from tamis.workspace import Manifest
+from tamis.stage import Manifest
 
 
 class Terminal(io.StringIO):

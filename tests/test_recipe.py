@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tamis import recipe as recipes
-from tamis.recipe import RecipeError, parse
+from tamis.recipe import parse
+from tamis.yaml_models import RecipeError
 
 GOOD = """\
 name: web
@@ -93,7 +94,7 @@ def test_no_text_crashes_the_reader(text):
 
 
 def test_every_option_of_a_source_reaches_its_reader():
-    from tamis.pipeline import source_spec
+    from tamis.reading import source_spec
     from tamis.sources import FORMATS
 
     text = "sources: [{name: a, path: a.jsonl, options: {kind: html, meta_fields: [lang], digests: false}}]"

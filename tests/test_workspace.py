@@ -7,7 +7,8 @@ import pytest
 
 import engine_tasks
 from tamis.engine import Inline, TaskFailed
-from tamis.workspace import DamagedManifest, File, Progress, Stage, Task, Workspace, WorkspaceError, hash_file, key_of
+from tamis.stage import File, Stage, Task, hash_file, key_of
+from tamis.workspace import DamagedManifest, Progress, Workspace, WorkspaceError
 
 UPPER = Stage("upper", engine_tasks.upper, version=1)
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from tamis.clean.extra import ExtraEdits
 from tamis.engine import Engine
-from tamis.recipe import Recipe, RecipeError, near
+from tamis.recipe import Recipe
 from tamis.signals import GROUPS
 from tamis.signals.extra import ExtraGroup, of_registry
-from tamis.workspace import File, Manifest, Progress, Workspace
+from tamis.stage import File, Manifest
+from tamis.workspace import Progress, Workspace
+from tamis.yaml_models import RecipeError, near
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-from tamis.workspace import Manifest, Progress
+from tamis.stage import Manifest
+from tamis.workspace import Progress
 
 WIDTH = 24
 # Without a terminal a running stage says so this often.

@@ -17,12 +17,14 @@ import pyarrow as pa
 
 from tamis.corpus.tally import total_by_source
 from tamis.documents import read_table
-from tamis.recipe import Recipe, near
+from tamis.recipe import Recipe
 from tamis.signals.extra import ExtraGroup
+from tamis.stage import Manifest
 from tamis.verdicts.election import Strength
 from tamis.verdicts.rules import RuleSet, catalogue
 from tamis.verdicts.what_if import BYTES_PER_TOKEN
-from tamis.workspace import Manifest, Workspace, WorkspaceError, mending
+from tamis.workspace import Workspace, WorkspaceError, mending
+from tamis.yaml_models import near
 
 
 def lines_groups() -> frozenset[str]:

@@ -12,7 +12,8 @@ from tamis.documents import read_table
 from tamis.recipe import load
 from tamis.sources.machine import machine_crawl
 from tamis.verdicts import receipt, receipt_text
-from tamis.workspace import Workspace, WorkspaceError, write_atomic
+from tamis.whole import write_atomic
+from tamis.workspace import Workspace, WorkspaceError
 
 
 def run(work: Path, source: str | None, workers: int | None) -> running.Finished:

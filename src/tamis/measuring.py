@@ -18,12 +18,14 @@ from tamis.clean import cleaning
 from tamis.clean import extra as extra_edits
 from tamis.corpora import final_group, lines_groups
 from tamis.engine import Engine
-from tamis.recipe import Recipe, RecipeError
+from tamis.recipe import Recipe
 from tamis.signals import GROUPS
 from tamis.signals import extra as extra_signals
 from tamis.signals import task as signals_task
+from tamis.stage import File, Manifest, Stage, Task, hash_file, hash_tree
 from tamis.verdicts.rules import RuleSet
-from tamis.workspace import File, Manifest, Progress, Stage, Task, Workspace, hash_file, hash_tree
+from tamis.workspace import Progress, Workspace
+from tamis.yaml_models import RecipeError
 
 PHRASES = Path(str(resources.files("tamis.clean") / "phrases.yaml"))
 

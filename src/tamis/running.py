@@ -21,10 +21,13 @@ from tamis.corpus.build import NothingKept
 from tamis.documents import read_table
 from tamis.engine import Engine, Local
 from tamis.pipeline import Outcome, Pipeline, rules_of
-from tamis.recipe import Recipe, RecipeError
+from tamis.recipe import Recipe
+from tamis.stage import Manifest
 from tamis.verdicts.display import printable
 from tamis.verdicts.rules import RuleError
-from tamis.workspace import Manifest, Workspace, WorkspaceError, write_atomic
+from tamis.whole import write_atomic
+from tamis.workspace import Workspace, WorkspaceError
+from tamis.yaml_models import RecipeError, line_of, near
 
 # Losses that say something of a whole raw file, not of one record in it.
 WHOLE_FILE = frozenset({"source.bad_compression", "source.bad_file", "source.bad_page", "source.truncated"})
@@ -64,7 +67,7 @@ def make_engine(name: str, workers: int | None, address: str | None = None) -> E
 
         return Ray(workers, address)
     if name != "local":
-        raise WorkspaceError(f"no engine {name}{recipes.near(name, ['local', 'ray'])}; there are: local, ray")
+        raise WorkspaceError(f"no engine {name}{near(name, ['local', 'ray'])}; there are: local, ray")
     if address is not None:
         raise WorkspaceError(f"address {address} is of a Ray cluster: use it with --engine ray")
     return Local(workers)
@@ -117,7 +120,7 @@ def load(path: Path) -> Recipe:
         with pointing(path):
             rules_of(recipe)
     except RuleError as error:
-        line = recipes.line_of(path.read_text(encoding="utf-8"), *error.path) or 1
+        line = line_of(path.read_text(encoding="utf-8"), *error.path) or 1
         raise RecipeError([f"{path}:{line}: {error}"]) from None
     return recipe
 
@@ -139,13 +142,13 @@ def _pointed(path: Path, text: str, problem: str) -> str:
     found: list[tuple[int, tuple[str | int, ...], int]] = []
     for key in keys.split(" or ") if colon else ():
         home = tuple(int(part) if part.isdigit() else part for part in key.split("."))
-        if line := recipes.line_of(text, *home):
+        if line := line_of(text, *home):
             found.append((0, home, line))
         for place, value in _values(yaml.safe_load(text)):
             forms = [str((path.parent / Path(value).expanduser()).absolute()), value]
             match = next((len(form) for form in forms if _stands_in(form, wrong)), 0)
             if place[: len(home)] == home and match:
-                found.append((match, place, recipes.line_of(text, *place) or 1))
+                found.append((match, place, line_of(text, *place) or 1))
     if not found:
         return problem
     _, place, line = max(found, key=lambda one: one[0])
@@ -185,7 +188,7 @@ def ready(recipe: Recipe) -> None:
 
 def before(pipeline: Pipeline, label: str) -> list[str]:
     """What a run says before it starts. Raises WorkspaceError where the disk cannot hold it."""
-    preview = pipeline.preview()
+    preview = pipeline.reading.preview()
     lines = [
         f"tamis run {label} --work {pipeline.work.path}    {several(preview.shards, 'shard')}, "
         f"{several(pipeline.engine.workers, 'worker')}, "
@@ -330,7 +333,7 @@ def write_report(corpus: Corpus) -> tuple[Path, Path]:
 
 def check(path: Path) -> dict[str, Any]:
     """What a recipe would read and decide by. Raises RecipeError, SourceError."""
-    from tamis.pipeline import source_spec
+    from tamis.reading import source_spec
     from tamis.sources import plan
 
     recipe = load(path)

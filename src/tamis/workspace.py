@@ -12,34 +12,25 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import importlib.metadata
 import json
 import os
-import re
-import secrets
 import shutil
-import socket
 import time
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import tamis
-from tamis.engine import Context, Engine
+from tamis.engine import Engine
 from tamis.errors import SaidNo
+from tamis.performing import Call, perform
+from tamis.stage import File, Manifest, Stage, Task, key_of
+from tamis.whole import TEMPORARY, write_atomic
 
 # 1: the first. Bump when a file of the workspace changes its meaning; an older reader then refuses it by name.
 FORMAT = 1
-# The temporary names that `_part` gives.
-TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 # A lock that is taken for longer than this is that of a run, not that of somebody who asks whether one is at work.
 LOCK_SECONDS = 0.1
-
-Run = Callable[[Context, dict[str, Any], list[Path], list[Path]], dict[str, Any]]
 
 
 class WorkspaceError(RuntimeError):
@@ -48,82 +39,6 @@ class WorkspaceError(RuntimeError):
 
 class DamagedManifest(ValueError, SaidNo):
     """A manifest cannot be read; the message names the file and the command that mends the workspace."""
-
-
-class LedgerError(RuntimeError):
-    """Rows that went into a task are not the rows that came out plus the rows with a reason."""
-
-
-class OtherPackages(RuntimeError):
-    """A worker's packages would give another output than the driver's manifest would say."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A pure function from files to files. `version` is bumped by hand when its output changes for the same input;
-    `packages` are those whose version decides the output."""
-
-    name: str
-    run: Run
-    version: int
-    packages: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class File:
-    """One whole file: path relative to the workspace (or absolute for raw input), size, content hash, rows."""
-
-    path: str
-    bytes: int
-    hash: str
-    rows: int | None = None
-
-
-@dataclass(frozen=True)
-class Task:
-    """One application of a stage: inputs as whole files, outputs as paths relative to the workspace.
-
-    `unkeyed` parameters reach the task but not its key: where raw input lies (its content has a fingerprint among
-    `inputs` or `params`), never anything that decides the output.
-    """
-
-    name: str
-    outputs: tuple[str, ...]
-    inputs: tuple[File, ...] = ()
-    params: Mapping[str, Any] = field(default_factory=dict)
-    unkeyed: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a finished task left: read it, never the folder."""
-
-    stage: str
-    task: str
-    key: str
-    files: tuple[File, ...]
-    summary: dict[str, Any]
-
-    def to_json(self) -> str:
-        body = {
-            "stage": self.stage,
-            "task": self.task,
-            "key": self.key,
-            "files": [vars(file) for file in self.files],
-            "summary": self.summary,
-        }
-        return json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-    @staticmethod
-    def from_json(text: str) -> Manifest:
-        """Raises ValueError for anything but a manifest."""
-        body = json.loads(text)
-        try:
-            files = tuple(File(**file) for file in body["files"])
-            summary = dict(body["summary"])
-            return Manifest(body["stage"], body["task"], body["key"], files, summary)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no manifest: {error}") from None
 
 
 class Progress:
@@ -328,119 +243,6 @@ class Workspace:
                 self._remove(manifest.files)
 
 
-@dataclass(frozen=True)
-class Call:
-    """A task on its way to a worker."""
-
-    work: str
-    stage: Stage
-    task: Task
-    key: str  # as the driver computed it
-
-
-def perform(context: Context, call: Call) -> Manifest:
-    """Runs one task in a worker and commits it: temporary files, sync, rename, manifest last."""
-    work, stage, task = Path(call.work), call.stage, call.task
-    targets = [work / output for output in task.outputs]
-    if key_of(stage, task) != call.key:
-        raise OtherPackages(
-            f"{socket.gethostname()} would not make {stage.name}/{task.name} as the driver does: it has tamis "
-            f"{tamis.__version__} and {_versions(stage)}. Install the driver's versions on every node."
-        )
-    parts = [_part(target) for target in targets]
-    done = work / "_done" / stage.name / f"{task.name}.json"
-    for target in targets:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        summary = stage.run(
-            context, {**task.params, **task.unkeyed}, [_resolve(work, f.path) for f in task.inputs], parts
-        )
-        check_ledger(f"{stage.name}/{task.name}", summary)
-        files = []
-        for part, name in zip(parts, task.outputs, strict=True):
-            files.append(File(name, part.stat().st_size, hash_file(part), _rows(part, name)))
-            _sync(part)
-        # From here on the old files go one by one: a kill between two must not leave a manifest that vouches for them.
-        done.unlink(missing_ok=True)
-        for target, part in zip(targets, parts, strict=True):
-            os.replace(part, target)
-        for folder in sorted({target.parent for target in targets}):
-            _sync(folder)
-    except BaseException:
-        for part in parts:
-            with contextlib.suppress(OSError):
-                shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
-        raise
-    manifest = Manifest(stage.name, task.name, key_of(stage, task), tuple(files), summary)
-    write_atomic(done, manifest.to_json())
-    return manifest
-
-
-def check_ledger(name: str, summary: Mapping[str, Any]) -> None:
-    """Rows in = rows out + rows per reason, where the summary counts rows. Raises LedgerError."""
-    if "in" in summary and "out" in summary:
-        accounted = summary["out"] + sum(summary.get("reasons", {}).values())
-        if summary["in"] != accounted:
-            raise LedgerError(
-                f"{name} does not add up: {summary['in']:,} rows in, {summary['out']:,} out and "
-                f"{accounted - summary['out']:,} with a reason. This is a defect of tamis; please report it."
-            )
-
-
-def key_of(stage: Stage, task: Task) -> str:
-    """The identity of a task's output, 32 hexadecimal digits."""
-    body = [
-        stage.name,
-        stage.version,
-        [[package, package_version(package)] for package in stage.packages],
-        task.params,
-        [file.hash for file in task.inputs],
-        list(task.outputs),
-    ]
-    text = json.dumps(body, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-@cache
-def package_version(name: str) -> str:
-    """The installed version, or "absent". `unicodedata` is Python's own table."""
-    if name == "unicodedata":
-        return unicodedata.unidata_version
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
-
-
-def hash_file(path: Path) -> str:
-    """BLAKE2b-128 of a file's bytes, 32 hexadecimal digits."""
-    digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def hash_tree(path: Path) -> str:
-    """Of a file, or of all files below a folder with their names."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    digest = hashlib.blake2b(digest_size=16)
-    for file in files:
-        digest.update(str(file.relative_to(path.parent)).encode("utf-8", "surrogateescape"))
-        digest.update(hash_file(file).encode())
-    return digest.hexdigest()
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Writes a small file so that a reader sees the old or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = _part(path)
-    part.write_text(text, encoding="utf-8")
-    _sync(part)
-    os.replace(part, path)
-    _sync(path.parent)
-
-
 def read_index(work: Path) -> dict[str, Any] | None:
     """What tamis.json says; None where it is damaged. Raises FileNotFoundError, WorkspaceError for another format."""
     try:
@@ -475,35 +277,3 @@ def _lock(handle: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _part(path: Path) -> Path:
-    """A temporary name beside a file. Random: on a cluster two processes may have one id."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-
-
-def _versions(stage: Stage) -> str:
-    return ", ".join(f"{name} {package_version(name)}" for name in stage.packages) or "another version of the stage"
-
-
-def _resolve(work: Path, path: str) -> Path:
-    return work / path  # an absolute path stays what it is
-
-
-def _rows(path: Path, name: str) -> int | None:
-    if not name.endswith(".parquet"):
-        return None
-    from tamis.documents import open_shard
-
-    with open_shard(path) as file:
-        rows: int = file.metadata.num_rows
-        return rows
-
-
-def _sync(path: Path) -> None:
-    """Has the disk hold a file's bytes, or the names in a folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ import pytest
 from tamis import recipe as recipes
 from tamis.asked import asked_by
 from tamis.decontaminate import items
+from tamis.yaml_models import RecipeError
 
 SETTINGS = {"name": "s", "text": "question", "answer": "answer", "id": "id", "where": {}}
 RECORDS = [
@@ -143,7 +144,7 @@ def test_a_recipe_with_such_mistakes_is_refused_before_anything_is_read(tmp_path
     records = [{"question": "What is it?", "answer": "stone", "split": "test"}]
     (tmp_path / "items.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     recipe = recipes.rooted(recipes.parse(RECIPE.format(sets=sets)), tmp_path)
-    with pytest.raises(recipes.RecipeError, match=said):
+    with pytest.raises(RecipeError, match=said):
         asked_by(recipe)
 
 

@@ -15,7 +15,8 @@ import pytest
 from tamis import documents
 from tamis.dedup import stages
 from tamis.engine import Inline
-from tamis.workspace import File, Task, Workspace, hash_file
+from tamis.stage import File, Task, hash_file
+from tamis.workspace import Workspace
 
 EdgesOf = Callable[..., pa.Table]
 

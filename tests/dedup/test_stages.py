@@ -11,7 +11,8 @@ import pytest
 from tamis import documents
 from tamis.dedup import stages
 from tamis.engine import Engine, Inline, Local
-from tamis.workspace import File, Workspace, hash_file
+from tamis.stage import File, hash_file
+from tamis.workspace import Workspace
 
 PARAMS = {"exact": True, "minhash": {"bands": 14, "rows": 8, "ngram": 5}}
 

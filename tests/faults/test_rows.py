@@ -25,7 +25,7 @@ def hostile(place, lines):
 
 def test_pages_that_hang_or_kill_the_extractor_are_documents_without_text(hostile, monkeypatch, tamis):
     place = hostile("HANGS", "KILLS")
-    monkeypatch.setattr("tamis.pipeline.read_task", fault_tasks.hostile_documents)
+    monkeypatch.setattr("tamis.reading.read_task", fault_tasks.hostile_documents)
     with Local(1, hang_seconds=5.0) as engine:
         found = fault_tasks.drive(place / "recipe.yaml", place / "work", engine)
     assert (found.records, found.documents) == (17, 17)

@@ -81,7 +81,7 @@ def test_a_damaged_parquet_source_loses_rows_with_a_reason_and_invents_none(plac
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error_and_is_read_anew(place, monkeypatch):
-    monkeypatch.setattr("tamis.pipeline.read_task", fault_tasks.changing_documents)
+    monkeypatch.setattr("tamis.reading.read_task", fault_tasks.changing_documents)
     with Local(1) as engine, pytest.raises(TaskFailed, match=r"rows\.jsonl changed (while it was read|since the run)"):
         fault_tasks.drive(place / "recipe.yaml", place / "work", engine)
     monkeypatch.undo()

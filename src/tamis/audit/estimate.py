@@ -14,7 +14,7 @@ from tamis.audit.intervals import Stratum, clopper_pearson, stratified
 from tamis.audit.sample import design_path
 from tamis.corpora import Corpus
 from tamis.errors import WrongUse
-from tamis.workspace import write_atomic
+from tamis.whole import write_atomic
 
 YES = ("copy", "duplicate", "contaminated", "same", "yes", "true", "1")
 NO = ("different", "clean", "distinct", "no", "false", "0")

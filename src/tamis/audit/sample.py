@@ -20,7 +20,7 @@ from tamis.audit.frame import U64, Frame, frame
 from tamis.corpora import Corpus
 from tamis.verdicts.align import align
 from tamis.verdicts.lookup import read_row_table
-from tamis.workspace import write_atomic
+from tamis.whole import write_atomic
 
 LEAST = 5
 # Characters of a text, or around a match, that a person is asked to read.

@@ -19,7 +19,7 @@ import pyarrow as pa
 from tamis.clean.edits import from_lists, text_buffers
 from tamis.clean.extra import Editor, ExtraEdits
 from tamis.clean.identifiers import KINDS, Span, find
-from tamis.workspace import hash_tree, package_version
+from tamis.stage import hash_tree, package_version
 
 if TYPE_CHECKING:
     from tamis.recipe import Pii

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tamis.commands import label_aggregate, label_serve
+from tamis.commands import label_aggregate, label_decide, label_records, label_serve
 from tamis.commands.shared import CorpusName, Json, Work, errors, show
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
-for _verbs in (label_serve.VERBS, label_aggregate.VERBS):
+for _verbs in (label_serve.VERBS, label_decide.VERBS, label_records.VERBS, label_aggregate.VERBS):
     for _name, _verb in _verbs.items():
         app.command(_name)(_verb)
 

@@ -103,6 +103,7 @@ def _rules(name: str, reader: Corpus) -> RuleSet:
     from tamis.pipeline import rules_of
     from tamis.verdicts.rules import RuleError, load_rules, preset_names
     from tamis.workspace import Workspace, WorkspaceError
+    from tamis.yaml_models import near
 
     if name in preset_names():
         return load_rules([name], {}, reader.catalogue)
@@ -115,7 +116,7 @@ def _rules(name: str, reader: Corpus) -> RuleSet:
         if colon:
             raise
         close = [preset for preset in preset_names() if preset.startswith(f"{name}@")]
-        hint = f"; did you mean {' or '.join(close)}?" if close else recipe.near(name, list(preset_names()))
+        hint = f"; did you mean {' or '.join(close)}?" if close else near(name, list(preset_names()))
         raise RuleError(
             f"{name} is no preset ({', '.join(preset_names())}), no .yaml file, and {error}{hint}", ()
         ) from None

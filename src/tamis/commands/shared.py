@@ -38,10 +38,10 @@ def errors() -> Iterator[None]:
     from tamis.dedup.clusters import AbsurdRemoval
     from tamis.documents import DamagedFile
     from tamis.engine import TaskFailed
-    from tamis.recipe import RecipeError
     from tamis.sources import SourceError
     from tamis.verdicts.rules import RuleError
     from tamis.workspace import WorkspaceError, mending
+    from tamis.yaml_models import RecipeError
 
     wrong_use = (RecipeError, RuleError, SourceError, WorkspaceError, WrongUse)
     said_no = (AbsurdRemoval, MixtureError, NothingKept, TokenizerError, SaidNo)

@@ -10,8 +10,10 @@ from pathlib import Path
 from tamis.corpus import kept, megatron, mixture, shards, shuffle, tokenise, tokenizer
 from tamis.corpus.tally import total_by_source
 from tamis.engine import Engine
-from tamis.recipe import Recipe, RecipeError, TrainTokenizer
-from tamis.workspace import File, Manifest, Progress, Run, Stage, Task, Workspace, hash_file
+from tamis.recipe import Recipe, TrainTokenizer
+from tamis.stage import File, Manifest, Run, Stage, Task, hash_file
+from tamis.workspace import Progress, Workspace
+from tamis.yaml_models import RecipeError
 
 # The stages that make files from verdicts.
 MADE = ("kept", "sample", "tokenizer", "token-ids", "order", "text", "tokens", "index", "megatron")

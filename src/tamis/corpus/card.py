@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tamis.corpus.cells import percent, plural, size
 from tamis.corpus.inert import markdown
-from tamis.corpus.report import NOT_STORED, percent, plural, size
+from tamis.corpus.report import NOT_STORED
 from tamis.corpus.report_data import ReportData
 
 

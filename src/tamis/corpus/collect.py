@@ -41,8 +41,8 @@ from tamis.documents import open_shard, read_table
 
 if TYPE_CHECKING:
     from tamis.corpora import Corpus
+    from tamis.stage import Manifest
     from tamis.verdicts.rules import RuleSet
-    from tamis.workspace import Manifest
 
 SAMPLES = 3
 # Samples are drawn from at most so many shards, evenly spaced, so that a report of a large corpus reads few files.

@@ -28,7 +28,8 @@ from tamis.decontaminate.search import candidates, normals, seeds
 from tamis.documents import read_batches, read_table, write_table
 from tamis.engine import Context, Engine
 from tamis.recipe import Decontaminate
-from tamis.workspace import File, Manifest, Progress, Stage, Task, Workspace, hash_file
+from tamis.stage import File, Manifest, Stage, Task, hash_file
+from tamis.workspace import Progress, Workspace
 
 # 1: the first.
 COMMON_VERSION = 1

@@ -10,7 +10,8 @@ from typing import Any
 from tamis.dedup import components, edges, nominate, shingles, sketch, verify
 from tamis.dedup.options import Options
 from tamis.engine import Engine
-from tamis.workspace import File, Manifest, Progress, Stage, Task, Workspace
+from tamis.stage import File, Manifest, Stage, Task
+from tamis.workspace import Progress, Workspace
 
 SKETCH = Stage("dedup/sketch", sketch.sketch_task, sketch.VERSION)
 SCATTER_KEYS = Stage("dedup/keys", nominate.scatter_task, nominate.VERSION)

@@ -13,7 +13,7 @@ from tamis.documents import read_table
 from tamis.errors import SaidNo, WrongUse
 from tamis.people.sampling import KEPT
 from tamis.signals.labels import load
-from tamis.workspace import hash_file
+from tamis.stage import hash_file
 
 COLUMN_NAME = r"[a-z][a-z0-9_]{0,39}"  # as recipes have it
 

@@ -31,7 +31,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from tamis.errors import WrongUse
 from tamis.people.answers import TIE, BadAnswer, normalised, same
-from tamis.recipe import Name, RecipeError, validated
+from tamis.recipe import Name
+from tamis.yaml_models import RecipeError, validated
 
 __all__ = ["TIE", "BadAnswer", "LabelTask", "Question", "TaskError", "load", "parse", "schema"]
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from tamis.proof.holdout import Candidates
 from tamis.proof.model import Encoder
 from tamis.proof.streams import Stream
-from tamis.workspace import write_atomic
+from tamis.whole import write_atomic
 
 if TYPE_CHECKING:
     from tamis.models.decoder import Config

@@ -36,7 +36,7 @@ from tamis.proof.comparison import Difference, difference, holm
 from tamis.proof.left_out import LeftOut, Whole, leave_out, returned
 from tamis.proof.metric import Floats
 from tamis.proof.small_runs import Job, Outcome, Shape, outcomes, write_held
-from tamis.workspace import write_atomic
+from tamis.whole import write_atomic
 
 PLACEBO = 0.1  # share of the sequences that the placebo draws anew
 HALF_SEEDS = 2

@@ -27,7 +27,7 @@ from tamis.errors import SaidNo
 from tamis.proof.holdout import held
 from tamis.proof.model import Encoder
 from tamis.proof.trained_on import Texts
-from tamis.workspace import write_atomic
+from tamis.whole import write_atomic
 
 ORDER_SEED = 17
 

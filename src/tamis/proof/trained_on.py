@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 from tamis.corpora import Corpus
 from tamis.corpus.kept import kept_batches
 from tamis.documents import cut, read_batches
-from tamis.workspace import File, Workspace, WorkspaceError, hash_file
+from tamis.stage import File, hash_file
+from tamis.workspace import Workspace, WorkspaceError
 
 RAW = "raw"
 

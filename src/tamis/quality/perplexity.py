@@ -23,7 +23,7 @@ from tamis.quality import arpa
 from tamis.quality.counting import Estimate
 from tamis.quality.modelfile import NotAModel
 from tamis.quality.reading import Texts
-from tamis.workspace import hash_file
+from tamis.stage import hash_file
 
 Floats = npt.NDArray[np.float64]
 BUCKETS = ("head", "middle", "tail")

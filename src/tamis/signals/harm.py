@@ -28,7 +28,7 @@ from tamis.signals.wordlists import (
     matches,
     word_list,
 )
-from tamis.workspace import hash_file, package_version
+from tamis.stage import hash_file, package_version
 
 if TYPE_CHECKING:
     from tamis.recipe import Signals

@@ -24,7 +24,7 @@ from tamis.errors import WrongUse
 from tamis.signals.batch import Batch
 from tamis.signals.extra import ExtraGroup
 from tamis.signals.group import INT, SHARE, Column, Options, SignalGroup
-from tamis.workspace import hash_file
+from tamis.stage import hash_file
 
 # bumped with the reason whenever a value changes
 VERSION = 1

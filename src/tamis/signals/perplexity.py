@@ -31,7 +31,7 @@ def extra_groups(settings: Mapping[str, str]) -> list[ExtraGroup]:
     """The group of all models by column name. Raises NotAModel, FileNotFoundError."""
     from pathlib import Path
 
-    from tamis.workspace import hash_file
+    from tamis.stage import hash_file
 
     if not settings:
         return []

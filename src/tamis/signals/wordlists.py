@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tamis.errors import WrongUse
-from tamis.workspace import hash_file
+from tamis.stage import hash_file
 
 ANY = ""  # the language of a list for all
 

@@ -6,22 +6,22 @@ document is found, the edges, and what a what-if reads. Memory: as a what-if.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tamis.documents import read_table
 from tamis.errors import WrongUse
 from tamis.verdicts.align import Alignment, align
+from tamis.verdicts.document_texts import Texts
 from tamis.verdicts.evidence import Evidence, evidence
 from tamis.verdicts.expression import Limit, Value, constant
 from tamis.verdicts.lookup import Found, address, find, read_row, read_row_table
 from tamis.verdicts.reader import Reader
+from tamis.verdicts.relaxing import relaxed
 from tamis.verdicts.rules import Rule, RuleSet
 from tamis.verdicts.sql import values
 from tamis.verdicts.what_if import what_if
@@ -147,7 +147,7 @@ def receipt(reader: Reader, key: str, *, signals: Mapping[str, pa.DataType] | No
     verdict = read_row(reader.verdicts(found.shard), found.row)
     known = _row(reader, found, _groups(rules))
     lines = _lines(rules, known, document["text"] is not None)
-    texts = _Texts(reader)
+    texts = Texts(reader)
     edits = texts.merged(found)
     wrong = [line.name for line in lines if line.verdict in (DROP, WOULD_DROP)]
     stated = [name for name in verdict["reasons"] if name in rules.names]
@@ -271,57 +271,6 @@ def limit_text(rule: Rule) -> str:
     return ", ".join(f"{one.operator} {constant(one.constant)}" for one in limits)
 
 
-class _Texts:
-    """Texts and edits of single documents."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-
-    def edits(self, found: Found) -> list[tuple[str, pa.ListArray]]:
-        """The edits of each group as a list array of one row, in the order in which they are applied."""
-        return self._lists(found, self._reader.edit_groups())
-
-    def _lists(self, found: Found, groups: Sequence[str]) -> list[tuple[str, pa.ListArray]]:
-        lists = []
-        for group in groups:
-            path = self._reader.edits(group, found.shard)
-            if path is not None:
-                column = read_row_table(path, found.row, ["edits"]).column("edits").combine_chunks()
-                lists.append((group, column))
-        return lists
-
-    def clean(self, found: Found, text: str | None) -> str:
-        return self._apply(text, [edits for group, edits in self.edits(found) if group == "clean"])
-
-    def final(self, found: Found, text: str | None) -> str:
-        return self._apply(text, [edits for _, edits in self.edits(found)])
-
-    def merged(self, found: Found) -> list[dict[str, Any]]:
-        """All edits of the document, masks too, as one list: where two rules took the same text out, it counts once."""
-        groups = [*self._reader.edit_groups(), *self._reader.last_edit_groups()]
-        lists = [edits for _, edits in self._lists(found, groups)]
-        every: list[dict[str, Any]] = _merge(lists)[0].as_py() if lists else []
-        return every
-
-    def _apply(self, text: str | None, lists: Sequence[pa.ListArray]) -> str:
-        if text is None or not lists:
-            return text or ""
-        from tamis.clean.edits import apply_edits
-
-        merged = _merge(lists)
-        made: str = apply_edits(pa.array([text], pa.large_string()), merged)[0].as_py()
-        return made
-
-
-def _merge(lists: Sequence[pa.ListArray]) -> pa.ListArray:
-    from tamis.clean.edits import merge
-
-    merged = lists[0]
-    for edits in lists[1:]:
-        merged = merge(merged, edits)
-    return merged
-
-
 def _edited(edits: Sequence[Mapping[str, Any]]) -> tuple[Edited, ...]:
     totals: dict[str, list[int]] = {}
     for edit in edits:
@@ -345,7 +294,7 @@ def _changes(text: str | None, edits: Sequence[Mapping[str, Any]], most: int) ->
 
 
 def _rivals(
-    reader: Reader, found: Found, verdict: Mapping[str, Any], texts: _Texts, text: str | None
+    reader: Reader, found: Found, verdict: Mapping[str, Any], texts: Texts, text: str | None
 ) -> tuple[Rival | None, Rival | None]:
     """The kept document to which this one lost, aligned; else the nearest other document, not aligned."""
     edges = _edges(reader, found.gid)
@@ -410,7 +359,7 @@ def _evidence(lines: Sequence[RuleLine], clean: str, final: str) -> tuple[Eviden
     return tuple(found.values())
 
 
-def _findings(reader: Reader, texts: _Texts, found: Found, text: str | None) -> list[Evidence]:
+def _findings(reader: Reader, texts: Texts, found: Found, text: str | None) -> list[Evidence]:
     """What the recipe's own signal groups say of this text, whether or not a rule fired on it."""
     made = []
     for extra in reader.extras.values():
@@ -442,49 +391,11 @@ def _to_keep(
         return None
     if verdict["kept_gid"] is not None:
         return ToKeep({}, 0, False, "no rule: it is a duplicate of a document that is kept")
-    settings = {line.name: relaxed(line) for line in lines if line.verdict in (DROP, WOULD_DROP)}
+    broken = [line for line in lines if line.verdict in (DROP, WOULD_DROP)]
+    settings = {line.name: relaxed(line.limits, dict(zip(line.signals, line.found, strict=True))) for line in broken}
     if not settings:
         return ToKeep({}, 0, False, "no rule: it has no text, which only another extraction can change")
     answer = what_if(reader, settings, signals=signals, examples=0, watch=[found.gid])
     works = answer.watched[0]
     why = "" if works else "it would still be lost, as a duplicate of a document that these settings keep"
     return ToKeep(settings, answer.won, works, why)
-
-
-def relaxed(line: RuleLine) -> str:
-    """The rule's expression with the broken thresholds moved to the document's values; `off` where the rule is not a
-    conjunction of thresholds. Rounded outwards to three digits, so that the document does pass."""
-    value = dict(zip(line.signals, line.found, strict=True))
-    parts = []
-    for limit in line.limits:
-        moved = _relax(limit, value[limit.column])
-        if moved is None:
-            return "off"
-        parts.append(moved)
-    return " and ".join(parts) if parts else "off"
-
-
-def _relax(limit: Limit, value: Value | None) -> str | None:
-    if limit.holds(value) is not False:
-        return str(limit)
-    if isinstance(value, str) and limit.operator == "=":
-        return f"{limit.column} in ({constant(limit.constant)}, {constant(value)})"
-    if isinstance(value, bool) or not isinstance(value, int | float) or isinstance(limit.constant, str):
-        return None
-    downwards = value < limit.constant
-    if limit.operator == "<>" or (value == limit.constant and limit.operator in ("<", ">")):
-        downwards = limit.operator == ">"
-    number = value if isinstance(value, int) else _outwards(value, downwards)
-    return None if limit.operator == "<>" else f"{limit.column} {'>=' if downwards else '<='} {constant(number)}"
-
-
-def _outwards(value: float, downwards: bool) -> float:
-    """Three significant digits, not above (or not below) the value."""
-    if value == 0 or not math.isfinite(value):
-        return value
-    digits = 2 - math.floor(math.log10(abs(value)))
-    scale = 10.0**digits
-    rounded = (math.floor if downwards else math.ceil)(value * scale) / scale
-    if rounded > value if downwards else rounded < value:  # the division itself may have rounded the wrong way
-        rounded = float(np.nextafter(rounded, -np.inf if downwards else np.inf))
-    return rounded

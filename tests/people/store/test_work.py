@@ -244,7 +244,7 @@ def test_times_that_cannot_be_are_bounded(database, make_task, clock):
 
 def test_the_queue_asks_an_index(database, make_task, clock):
     """The next example is one step in an index, however many a rater has done: no scan, no sort."""
-    from tamis.people.store.queue import _NEXT
+    from tamis.people.store.choosing import _NEXT
 
     with Store.open(database, make_task(examples=50), clock) as store, store.database.reading() as c:
         if c.dialect == "sqlite":

@@ -26,7 +26,7 @@ from typing import Any
 
 from tamis.proof.claims import material
 from tamis.proof.claims.claim import Claim, Finding, Missing, Setting, Verdict, plain
-from tamis.workspace import write_atomic
+from tamis.whole import write_atomic
 
 # Bumped when what the frame does to findings or stores of them changes.
 FRAME_VERSION = 1
