@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tamis.people.examples import read
-from tamis.people.pay import Work, ledger, out_of_reach, wilson
+from tamis.people.pay import Work, ledger, out_of_reach
 from tamis.people.task import Pay, load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -95,8 +95,3 @@ def test_the_csv_reads_back_and_runs_no_formula():
     assert [row["name"] for row in rows] == ['A "quoted", name', "'=HYPERLINK(1)"]
     assert rows[0]["piece_pay"] == "10.0"
     assert rows[0]["currency"] == "EUR"
-
-
-def test_wilsons_interval():
-    low, high = wilson(8, 10)  # Brown, Cai, DasGupta 2001: (0.490, 0.943)
-    assert (round(low, 3), round(high, 3)) == (0.490, 0.943)

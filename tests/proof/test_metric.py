@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tamis.proof.metric import NothingCounted, interval, mean, paired, ratio, resampled_sums, share, widened, wilson
+from tamis.proof.metric import NothingCounted, interval, mean, paired, ratio, resampled_sums, share, widened
 
 
 def test_a_ratio_is_of_sums_and_keeps_its_cases():
@@ -82,11 +82,6 @@ def test_the_interval_covers_as_often_as_it_says(n):
         found = ratio("x", bits, size, unit="", direction="lower", seed=k)
         hits += found.low <= 2 <= found.high
     assert 0.915 <= hits / 300 <= 0.985
-
-
-def test_wilson_is_brown_cai_dasgupta():
-    assert [round(x, 4) for x in wilson(8, 10)] == [0.4902, 0.9433]
-    assert wilson(0, 0) == (0.0, 1.0)
 
 
 def test_pairs_are_resampled_together():

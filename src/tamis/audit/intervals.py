@@ -1,6 +1,6 @@
 """Intervals for shares that were counted in samples.
 
-`wilson` and `clopper_pearson` for one share (Brown, Cai and DasGupta 2001 compare them); `stratified` for ratios of
+`clopper_pearson` for one share; `stratified` for ratios of
 sums over strata that were sampled without replacement.
 """
 
@@ -17,23 +17,6 @@ F64 = npt.NDArray[np.float64]
 
 DRAWS = 20_000
 _STEPS = 60  # of bisection: beyond double precision
-
-
-def wilson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval; (0, 1) without trials.
-
-    >>> [round(x, 4) for x in wilson(8, 10)]
-    [0.4902, 0.9433]
-    """
-    _checked(hits, trials)
-    if not trials:
-        return 0.0, 1.0
-    z = _normal_quantile((1 + level) / 2)
-    share = hits / trials
-    middle = share + z * z / (2 * trials)
-    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    below = 1 + z * z / trials
-    return max(0.0, (middle - half) / below), min(1.0, (middle + half) / below)
 
 
 def clopper_pearson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
@@ -77,12 +60,6 @@ def _at_most(hits: int, trials: int, share: float) -> float:
         for k in range(hits + 1)
     ]
     return min(1.0, math.fsum(terms))
-
-
-def _normal_quantile(share: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(share)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,8 @@ from __future__ import annotations
 import ast
 import contextlib
 import glob
-import gzip
 import hashlib
-import json
 import re
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,8 @@ import pyarrow.parquet as pq
 from tamis import kernels
 from tamis.documents import write_table
 from tamis.errors import WrongUse
-from tamis.recipe import near
+from tamis.rows import BadRow, json_rows
+from tamis.yaml_models import near
 
 # 1: the first. 2: `variants`.
 VERSION = 2
@@ -215,29 +213,11 @@ def _records(
                 table = table.filter(pc.equal(table.column(key), value))
         yield from table.to_pylist()
         return
-    opened = gzip.open if file.name.lower().endswith(".gz") else open
-    with opened(file, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(_readable(name, file, lines)):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise BadSet(f"evaluation set {name}: {file}, line {number + 1}, is no JSON: {error}") from None
-            if not isinstance(record, dict):
-                raise BadSet(f"evaluation set {name}: {file}, line {number + 1}, is no JSON object")
-            yield record
-
-
-def _readable(name: str, file: Path, lines: Iterable[str]) -> Iterator[str]:
-    number = 0
     try:
-        for line in lines:
-            yield line
-            number += 1
-    except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-        said = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise BadSet(f"evaluation set {name}: {file} cannot be read behind line {number:,}: {said}") from None
+        for _, record in json_rows(file):
+            yield record
+    except BadRow as error:
+        raise BadSet(f"evaluation set {name}: {error}") from None
 
 
 def answer_text(answer: Any) -> str | None:

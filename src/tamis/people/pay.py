@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from decimal import ROUND_HALF_UP, Decimal
 
+from tamis.intervals import wilson
 from tamis.people.task import Pay
 
 MILLION = 1_000_000
-WILSON_Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -170,14 +169,6 @@ def median(ordered: list[float]) -> float:
     """Of numbers in order, at least one."""
     middle = len(ordered) // 2
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-
-
-def wilson(right: int, n: int, z: float = WILSON_Z) -> tuple[float, float]:
-    """Wilson's interval of a share, in [0, 1]; n at least 1. Wilson 1927."""
-    share = right / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _inert(cell: object) -> object:

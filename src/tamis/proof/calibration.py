@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tamis.proof.metric import Floats, Ints, Metric, NothingCounted, interval, mean, wilson
+from tamis.intervals import wilson
+from tamis.proof.metric import Floats, Ints, Metric, NothingCounted, interval, mean
 
 BINS = 15
 RESAMPLES = 1000

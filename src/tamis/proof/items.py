@@ -11,8 +11,6 @@ Memory: all items of a set.
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Any
 
 from tamis.documents import read_table
 from tamis.errors import WrongUse
+from tamis.rows import BadRow, json_rows
 
 _TEXT = ("text", "prompt", "question", "query", "input")
 _ANSWER = ("answer", "answerKey", "target", "gold", "label", "output")
@@ -46,7 +45,7 @@ class Item:
 def read_items(
     path: Path | str, *, choices: Sequence[str] = (), where: Mapping[str, Any] | None = None, limit: int | None = None
 ) -> list[Item]:
-    """The items of a file whose columns equal those of `where` (as text), the first `limit` of them. Raises BadItems."""
+    """The items of a file whose columns equal (as text) those of `where`, the first `limit`. Raises BadItems."""
     found: list[Item] = []
     for number, row in enumerate(_rows(Path(path))):
         if limit is not None and len(found) >= limit:
@@ -125,14 +124,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         return
     if not path.name.endswith((".jsonl", ".jsonl.gz", ".json.gz", ".ndjson")):
         raise BadItems(f"{path}: sets are .parquet, .jsonl or .jsonl.gz files")
-    with gzip.open(path, "rt", encoding="utf-8") if path.name.endswith(".gz") else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise BadItems(f"{path}:{number + 1}: {error}") from error
-            if not isinstance(row, dict):
-                raise BadItems(f"{path}:{number + 1}: a row is an object, not {type(row).__name__}")
+    try:
+        for _, row in json_rows(path):
             yield row
+    except BadRow as error:
+        raise BadItems(f"{path}:{error.line}: {error.said}") from None

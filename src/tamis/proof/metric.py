@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.errors import SaidNo
+from tamis.intervals import wilson
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -121,24 +122,6 @@ def share(
     k, n = int(found.sum()), len(found)
     low, high = wilson(k, n, level)
     return Metric(name, "share", direction, k / n, low, high, n, level, of, note, found.astype(np.float64))
-
-
-def wilson(hits: int, trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a share (Brown, Cai and DasGupta 2001).
-
-    >>> [round(x, 4) for x in wilson(8, 10)]
-    [0.4902, 0.9433]
-    """
-    from scipy.stats import norm
-
-    if not trials:
-        return 0.0, 1.0
-    z = float(norm.ppf((1 + level) / 2))
-    p = hits / trials
-    middle, half = p + z * z / (2 * trials), z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
-    below = 1 + z * z / trials
-    low, high = (middle - half) / below, (middle + half) / below
-    return 0.0 if not hits else low, 1.0 if hits == trials else high
 
 
 def paired(

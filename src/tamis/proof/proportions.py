@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tamis.proof.metric import Bools, NothingCounted, wilson
+from tamis.intervals import wilson
+from tamis.proof.metric import Bools, NothingCounted
 
 
 @dataclass(frozen=True)

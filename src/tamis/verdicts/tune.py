@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tamis.errors import SaidNo
+from tamis.intervals import wilson
 from tamis.signals import GROUPS, SignalGroup
 from tamis.verdicts.texts import signals_of
 
@@ -33,7 +34,6 @@ LEFT_OUT = frozenset(
 )  # fmt: skip
 MOST_GOOD = 0.05
 LEAST = 30
-CONFIDENCE = 1.959963984540054  # standard normal quantile of 0.975
 
 
 class TooFew(ValueError, SaidNo):
@@ -53,10 +53,7 @@ class Removed:
 
     @property
     def interval(self) -> tuple[float, float]:
-        n, z = self.documents, CONFIDENCE
-        middle = (self.share + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(self.share * (1 - self.share) / n + z * z / (4 * n * n))
-        return max(0.0, middle - half), min(1.0, middle + half)
+        return wilson(self.count, self.documents)
 
     def to_json(self) -> dict[str, Any]:
         return {"count": self.count, "documents": self.documents, "share": self.share, "interval": self.interval}

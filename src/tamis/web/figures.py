@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tamis.people.aggregation.result import wilson
+from tamis.intervals import wilson
 from tamis.people.answers import TIE
 from tamis.people.store import Answer, RaterRow
 from tamis.people.task import LabelTask

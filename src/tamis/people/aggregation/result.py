@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tamis.intervals import wilson
 from tamis.people.aggregation.counts import Bools, Counts, Floats, Ints, sums
 from tamis.people.labels import Labels
 
@@ -63,19 +64,8 @@ class Accuracy:
         """>>> Accuracy.of(90, 100)
         Accuracy(value=0.9, low=0.8256343384950865, high=0.9447708629393249, n=100)
         """
-        low, high = wilson(right, n)
+        low, high = wilson(min(right, n), n)
         return cls(right / n if n else math.nan, low, high, n)
-
-
-def wilson(right: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
-    """The 95 % interval of a share by Wilson's score; (0, 1) of nothing."""
-    if n <= 0:
-        return 0.0, 1.0
-    share = right / n
-    middle = share + z * z / (2 * n)
-    width = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return (middle - width) / scale, (middle + width) / scale
 
 
 @dataclass(frozen=True)

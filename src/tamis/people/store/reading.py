@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from tamis.intervals import wilson
 from tamis.people import pay
 from tamis.people.labels import Labels
 from tamis.people.store.accounts import _RATER, _rater
@@ -156,7 +157,7 @@ class Reading(Adjudication):
         for rater in found:
             line, own, row = lines.get(rater.pseudonym), labels.get(rater.id), counts[rater.id]
             right, wrong = row.gold_right, row.gold_wrong
-            low, high = pay.wilson(right, right + wrong) if right + wrong else (None, None)
+            low, high = wilson(right, right + wrong) if right + wrong else (None, None)
             again = repeats.get(rater.id, [])
             table.append(
                 RaterRow(
