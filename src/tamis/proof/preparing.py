@@ -29,7 +29,8 @@ from tamis.proof.holdout import Candidates, NotHeldOut, held, hold_out
 from tamis.proof.references import PIECE_BYTES, beginning, candidates, of_this_machine
 from tamis.proof.streams import Stream
 from tamis.proof.trained_on import Texts
-from tamis.workspace import hash_file, write_atomic
+from tamis.stage import hash_file
+from tamis.whole import write_atomic
 
 # Part of a proof's identity: bumped where the same corpora would give other figures.
 VERSION = 1

@@ -26,7 +26,7 @@ from tamis.proof.ladder import Trust, decision_accuracy
 from tamis.proof.preparing import REFERENCE, BadDesign, Options, Prepared, prepare
 from tamis.proof.rule import Rule
 from tamis.proof.trained_on import Texts
-from tamis.workspace import write_atomic
+from tamis.whole import write_atomic
 
 LOOKS = (4, 8, 12)
 # Standard deviation of paired differences on the reference in bits per byte, where no earlier proof of the workspace
@@ -153,7 +153,7 @@ def prove(
         prepared, rule, announced, comparisons, results, trust, equivalents, no_law, warnings, reused,
         time.monotonic() - began,
     )  # fmt: skip
-    write_atomic(prepared.folder / "proof.json", json.dumps(_finite(proof.to_json()), indent=1) + "\n")
+    write_atomic(prepared.folder / "proof.json", json.dumps(finite(proof.to_json()), indent=1) + "\n")
     return proof
 
 
@@ -316,12 +316,12 @@ def _worth(prepared: Prepared, comparison: Comparison, law: Path | None) -> tupl
     return worth, ""
 
 
-def _finite(body: Any) -> Any:
+def finite(body: Any) -> Any:
     """What is not a number is null, so that any reader of JSON can read it."""
     if isinstance(body, dict):
-        return {key: _finite(value) for key, value in body.items()}
+        return {key: finite(value) for key, value in body.items()}
     if isinstance(body, list | tuple):
-        return [_finite(value) for value in body]
+        return [finite(value) for value in body]
     if isinstance(body, float) and not np.isfinite(body):
         return None
     return body
