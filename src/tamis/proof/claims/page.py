@@ -14,7 +14,7 @@ from typing import Any
 from tamis.console import several
 from tamis.proof.claims.claim import Figure, Table, number
 from tamis.proof.claims.results import Result
-from tamis.workspace import write_atomic
+from tamis.whole import write_atomic
 
 HEAD = """# Claims about data and scale, put to the test
 
@@ -83,21 +83,21 @@ def _verdicts(results: Sequence[Result], broken: Mapping[str, str]) -> Iterator[
 
 def _section(result: Result, pictures: Sequence[str]) -> Iterator[str]:
     one, found = result.claim, result.finding
-    yield f"## {_title(result)}\n"
-    yield f"> {one.statement}\n"
-    yield f"Source: {one.source}\n"
+    yield f"## {_text(_title(result))}\n"
+    yield f"> {_text(one.statement)}\n"
+    yield f"Source: {_text(one.source)}\n"
     command = f"tamis claim {one.name} --scale {result.scale.removeprefix('x')}"
     command += f" --seed {result.seed}" if result.seed else ""
     command += f" --data {result.data}" if result.data else ""
     if found is None:
         yield f"**Not run**: {_text(result.not_run)}.\n"
-        yield f"Rule: {one.rule}\n"
+        yield f"Rule: {_text(one.rule)}\n"
         yield f"`{command}`\n"
         return
     yield f"**{found.verdict.value.capitalize()}**: {_text(found.because)}\n"
     for place, picture in enumerate(pictures):
         yield f"![{one.name}, picture {place + 1}]({picture})\n"
-    yield f"Rule, written before the run: {one.rule}\n"
+    yield f"Rule, written before the run: {_text(one.rule)}\n"
     yield "| figure | value | 95% interval | unit | basis | |"
     yield "| --- | ---: | --- | --- | --- | --- |"
     for figure in found.figures:
