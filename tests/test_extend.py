@@ -1,13 +1,13 @@
 """Extensions: what a file may hold, what is refused, and a run that uses all three kinds."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+import command_line
+from command_line import Said
 from tamis.extend import ExtensionError, find, load
 from tamis.signals import extending
 from tamis.sources import SourceError, own
@@ -21,9 +21,8 @@ def written(folder: Path, body: str) -> str:
     return str(path)
 
 
-def tamis(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tamis", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+def tamis(*arguments: object) -> Said:
+    return command_line.tamis(*arguments, code=None)
 
 
 def test_the_kinds_are_found_with_what_they_declare():

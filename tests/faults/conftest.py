@@ -3,10 +3,10 @@
 import hashlib
 import json
 import random
-import subprocess
-import sys
 
 import pytest
+
+import command_line
 
 RECIPE = """\
 sources: [{name: rows, path: "rows.*"}]
@@ -51,16 +51,8 @@ def furnish(folder, lines):
 
 @pytest.fixture(scope="session")
 def tamis():
-    """Runs the command line; its result. Standard error never holds a traceback."""
-
-    def call(*arguments, code=0, **more):
-        command = [sys.executable, "-m", "tamis", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=280, **more)
-        assert done.returncode == code, (done.returncode, done.stderr[-3000:])
-        assert "Traceback" not in done.stderr, done.stderr[-3000:]
-        return done
-
-    return call
+    """Runs the command line in a process of its own; its result. Standard error never holds a traceback."""
+    return command_line.process
 
 
 @pytest.fixture(scope="session")
