@@ -58,15 +58,12 @@ def texts(base: int, spare: int, held: int, seed: int, data: Any) -> Texts:
 
     from tamis.proof.holdout import Candidates, hold_out
 
-    wanted = base + spare + 4 * held  # some of the held-out documents will share words and fall away
-    # Documents are cut, so more of them are needed: a quarter of a file's bytes is what is left in the worst case seen.
-    found = [cut(body) for _, body in material.text(4 * wanted, seed, data)]
-    sizes = np.cumsum([len(one.encode()) for one in found])
-    if not len(sizes) or sizes[-1] < 0.75 * wanted:
-        raise Missing(f"{int(sizes[-1]) if len(sizes) else 0:,} bytes of text are here; {wanted:,} are needed")
-    first, second = (int(np.searchsorted(sizes, one * sizes[-1] / max(wanted, sizes[-1]))) for one in (base, base + spare))
-    third = int(np.searchsorted(sizes, sizes[second] + 4 * held))
-    parts = found[:first], found[first:second], found[second : third + 1]
+    # some of the held-out documents will share words and fall away
+    found = documents(base + spare + 4 * held, seed, data)
+    first = upto(found, base)
+    second = first + upto(found[first:], spare)
+    third = second + upto(found[second:], 4 * held)
+    parts = found[:first], found[first:second], found[second:third]
     offered = {"held out": Candidates.of([str(i) for i in range(len(parts[2]))], parts[2])}
     reference = novels(4 * held)
     if reference:
@@ -74,6 +71,22 @@ def texts(base: int, spare: int, held: int, seed: int, data: Any) -> Texts:
     trained = [pa.array(parts[0] + parts[1], pa.large_string())]
     kept = hold_out(offered, {"corpus": lambda: iter(trained)}, limit_bytes=held)
     return Texts(parts[0], parts[1], {name: list(one.texts) for name, one in kept.texts.items()}, str(kept.proof))
+
+
+def documents(wanted: int, seed: int, data: Any) -> list[str]:
+    """Documents of at most LONGEST characters, as many as make up `wanted` bytes. Raises Missing."""
+    # Cutting takes up to three quarters of a file's bytes away.
+    found = [cut(body) for _, body in material.text(4 * wanted, seed, data)]
+    have = sum(len(one.encode()) for one in found)
+    if have < wanted:
+        raise Missing(f"{have:,} bytes of text in pieces of {LONGEST:,} characters are here; {wanted:,} are needed")
+    return found[: upto(found, wanted)]
+
+
+def upto(documents: Sequence[str], wanted: int) -> int:
+    """How many of the first documents make up so many bytes."""
+    sizes = np.cumsum([0, *(len(one.encode()) for one in documents)])
+    return min(int(np.searchsorted(sizes, wanted)), len(documents))
 
 
 def novels(wanted: int) -> list[str]:

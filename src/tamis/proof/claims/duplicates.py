@@ -66,8 +66,8 @@ class Measured:
     version=1,
     statement="Duplicates in the training data hurt: at equal compute a model of the deduplicated corpus predicts "
     "unseen text better, and memorizes less of what was duplicated.",
-    source="Lee et al. 2022, Deduplicating Training Data Makes Language Models Better, https://arxiv.org/abs/2107.06499; "
-    "Hernandez et al. 2022, https://arxiv.org/abs/2205.10487; Carlini et al. 2023, https://arxiv.org/abs/2202.07646",
+    source="Lee et al. 2022, Deduplicating Training Data Makes Language Models Better, "
+    "https://arxiv.org/abs/2107.06499; Hernandez et al. 2022, https://arxiv.org/abs/2205.10487; Carlini et al. 2023, https://arxiv.org/abs/2202.07646",
     rule="of every measure, the duplicated arm less the deduplicated one, paired by seed. It holds when the 95% "
     "interval lies above zero both for bits per byte (held-out text and, where there is one, a reference of another "
     "kind) and for memory of the passages of 64 copies (extractable share and excess likelihood). It does not hold "
@@ -84,7 +84,7 @@ def run(setting: Setting) -> Finding:
     found = planted.texts(base, 25 * LENGTH * each * len(COPIES), held, setting.seed, setting.data)
     passages = passages_of(found.spare, each * len(COPIES))
     jobs = list(_jobs(found, passages, seeds, size))
-    measured = many(measure, jobs, setting.processes, describe=lambda job: f"{job.arm}, seed {job.seed}", title="models")
+    measured = many(measure, jobs, setting.processes, lambda job: f"{job.arm}, seed {job.seed}", title="models")
     pairs = [(measured[i], measured[i + 1]) for i in range(0, len(measured), 2)]
     return _finding(setting, jobs, pairs, found)
 
@@ -216,9 +216,7 @@ def _finding(
     setting: Setting, jobs: Sequence[Job], pairs: Sequence[tuple[Measured, Measured]], found: Texts
 ) -> Finding:
     seeds, job = len(pairs), jobs[0]
-    hurt = {
-        name: over_seeds([first.held[name] - second.held[name] for first, second in pairs]) for name in job.held
-    }
+    hurt = {name: over_seeds([first.held[name] - second.held[name] for first, second in pairs]) for name in job.held}
     by = {k: memory(pairs, k) for k in COPIES[1:]}
     verdict, because = decide(hurt, by[MOST])
     each = int((job.copies == MOST).sum())
@@ -257,8 +255,8 @@ def _finding(
         "corpus": f"{documents[ARMS[0]]:,.0f} documents of {whole[ARMS[0]]:,.0f} bytes, of which Tamis's deduplication "
         f"(exact, then MinHash at Jaccard 0.8) leaves {documents[ARMS[1]]:,.1f} of {whole[ARMS[1]]:,.0f} bytes: "
         f"{1 - whole[ARMS[1]] / whole[ARMS[0]]:.0%} of the bytes are copies",
-        "planted": f"{len(job.passages)} passages of {LENGTH} characters, {each} for each of 0, 1, 4, 16 and 64 copies, "
-        "dealt anew for every seed; every second copy ends in a line of its own",
+        "planted": f"{len(job.passages)} passages of {LENGTH} characters, {each} for each of 0, 1, 4, 16 and 64 "
+        "copies, dealt anew for every seed; every second copy ends in a line of its own",
         "training": f"decoder of {job.size} parameters on bytes, Muon, {job.steps * planted.BATCH * planted.CONTEXT:,} "
         f"tokens in both arms: one epoch of the duplicated corpus, {whole[ARMS[0]] / whole[ARMS[1]]:.2f} of the other",
         "memory": f"the next {SUFFIX} bytes of a passage after its first {PREFIX}, written greedily without an error",
@@ -278,7 +276,7 @@ def _picture(path: Path, by: Mapping[int, Memory], size: Mapping[str, list[Measu
     panels = drawing.subplots(1, 3)
     colours = {"duplicated": "#c4541d", "deduplicated": "#1d6fa5"}
     titles = ("extractable", f"Share of passages written on\nword for word ({SUFFIX} bytes after {PREFIX})"), (
-        "excess", "Bits per byte below passages\nnever trained on")  # fmt: skip
+        "excess", "Excess likelihood: bits per byte less than\npassages never trained on")  # fmt: skip
     for panel, (what, title) in zip(panels, titles, strict=False):
         panel.axhline(0, color="0.7", lw=0.8)
         for arm, colour in colours.items():

@@ -1,0 +1,126 @@
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from planted_models import Knows, english
+from tamis.proof.claims import _planted as planted
+from tamis.proof.claims import contamination
+from tamis.proof.claims._planted import COPIES, Estimate
+from tamis.proof.claims.claim import Missing, Setting, Verdict, claim_of
+
+DOCUMENTS = english(100, 7)
+
+
+def scores(seed, rise=0.1, clean=0.25, first=0.0, count=50):
+    """A model whose accuracy rises by `rise` with every doubling of copies from 1 on."""
+    copies = planted.dealt(count, seed)
+    logs = np.log2(np.maximum(copies, 1))
+    value = np.where(copies > 0, clean + first + rise * logs, clean)
+    return contamination.Scores(value, value, 3 - value, copies)
+
+
+def test_items_ask_how_a_text_goes_on():
+    items = contamination.made_items(DOCUMENTS, 40, 0)
+    assert len(items) == 40
+    for item, document in zip(items, DOCUMENTS, strict=False):
+        assert document.startswith(contamination.as_text(item))
+        assert item.options[item.right] == item.answer
+        assert len(contamination.as_text(item).encode()) < planted.CONTEXT
+
+
+def test_wrong_options_are_of_other_documents_as_long_and_used_evenly():
+    items = contamination.made_items(DOCUMENTS, 40, 0)
+    assert Counter(item.right for item in items) == dict.fromkeys(range(4), 10)
+    wrong = [option for item in items for option in item.options if option != item.answer]
+    assert len(wrong) == 120
+    assert not set(wrong) & {item.answer for item in items}
+    for option in set(wrong):
+        assert not any(option in document for document in DOCUMENTS[:40])
+    assert max(Counter(wrong).values()) <= 3
+    right = np.mean([len(item.answer) for item in items])
+    assert np.mean([len(one) for one in wrong]) == pytest.approx(right, rel=0.05)
+
+
+def test_items_depend_on_the_seed_alone_and_need_documents():
+    assert contamination.made_items(DOCUMENTS, 20, 3) == contamination.made_items(DOCUMENTS, 20, 3)
+    assert contamination.made_items(DOCUMENTS, 20, 3) != contamination.made_items(DOCUMENTS, 20, 4)
+    with pytest.raises(Missing, match="100 documents have a paragraph long enough; 102 are needed"):
+        contamination.made_items([*DOCUMENTS, "short"], 51, 0)
+
+
+def test_items_of_commonsenseqa(data_dir):
+    items = contamination.real_items(120, 0)
+    assert len({item.id for item in items}) == 120
+    for item in items:
+        assert item.prompt.endswith("?")
+        assert len(item.options) == 5
+        assert item.options[item.right] == item.answer
+        assert all(len(f"{item.prompt} {option}".encode()) <= planted.CONTEXT for option in item.options)
+    found = {item.id: item for item in contamination.real_items(1000, 0)}["commonsenseqa-dev-28"]
+    assert found.prompt == "After he got hired he hoped for success at his what?"
+    assert found.options == ("vocation", "new job", "michigan", "working hard", "manual")
+    assert found.right == 1
+
+
+def test_without_data_there_are_no_real_items(monkeypatch):
+    monkeypatch.delenv("TAMIS_DATA", raising=False)
+    assert contamination.real_items(10, 0) == []
+
+
+def test_a_model_that_knows_its_corpus_answers_what_was_planted(monkeypatch):
+    monkeypatch.setattr(planted, "train", lambda texts, steps, size, seed: Knows(texts))
+    items = contamination.made_items(DOCUMENTS, 40, 0)
+    (job,) = contamination._jobs(english(5, 9), {"made": items}, [0], "0.05M")
+    assert len(job.corpus) == 5 + 8 * (1 + 4 + 16 + 64)
+    found = contamination.measure(job)
+    seen = job.copies > 0
+    assert found.accuracy[seen].all()
+    assert found.probability[seen].min() > 0.99
+    assert found.bits[seen].max() < 0.1
+    assert found.accuracy[~seen].mean() < 0.8
+    assert found.bits[~seen].min() > 7
+
+
+def test_inflation_is_against_items_without_copies_of_the_same_model():
+    found = contamination.inflation([scores(s, clean=0.2 + s / 10, first=0.05) for s in range(4)], "accuracy")
+    assert found.value[0].value == pytest.approx(0.35)
+    assert found.value[0].low < 0.2
+    assert {k: one.value for k, one in found.more.items()} == pytest.approx({1: 0.05, 4: 0.25, 16: 0.45, 64: 0.65})
+    assert found.more[64].high - found.more[64].low == pytest.approx(0, abs=1e-9)
+    assert found.doubling.value == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("most", "doubling", "verdict"),
+    [
+        (Estimate(0.4, 0.2, 0.6), Estimate(0.05, 0.01, 0.09), Verdict.HOLDS),
+        (Estimate(0.4, 0.2, 0.6), Estimate(0.05, -0.01, 0.11), Verdict.NOT_SHOWN),
+        (Estimate(0.1, -0.1, 0.3), Estimate(0.05, 0.01, 0.09), Verdict.NOT_SHOWN),
+        (Estimate(0.0, -0.01, 0.01), Estimate(0.0, -0.01, 0.01), Verdict.DOES_NOT_HOLD),
+        (Estimate(-0.2, -0.3, -0.1), Estimate(0.05, 0.01, 0.09), Verdict.DOES_NOT_HOLD),
+    ],
+)
+def test_the_rule_needs_an_inflation_that_rises_with_copies(most, doubling, verdict):
+    level = dict.fromkeys(COPIES, Estimate(0.3, 0.2, 0.4))
+    found, because = contamination.decide(contamination.Inflation(level, {1: most, 64: most}, doubling))
+    assert found is verdict
+    assert str(most) in because
+
+
+def test_a_finding_has_both_sets_and_a_picture(tmp_path):
+    made = contamination.made_items(DOCUMENTS, 50, 0)
+    sets = {contamination.MADE: made, contamination.REAL: made}
+    jobs = list(contamination._jobs(english(5, 9), sets, [0, 1, 2], "0.05M"))
+    by_set = {name: [scores(s, rise=0.1 + s / 100) for s in range(3)] for name in sets}
+    found = contamination._finding(Setting("small", tmp_path, tmp_path), jobs, by_set)
+    assert found.verdict is Verdict.HOLDS
+    assert found.seeds == 3
+    assert len(found.figures) == 2 * 6
+    assert len(found.tables) == 2
+    assert [row[0] for row in found.tables[0].rows] == ["0", "1", "4", "16", "64"]
+    assert found.figures[3].value == pytest.approx(0.66)
+    assert found.pictures[0].read_bytes()[:4] == b"\x89PNG"
+    json.dumps(found.to_json())
+    assert claim_of(contamination.run).letter == "h"
