@@ -17,6 +17,7 @@ from typing import Any
 import tamis
 from tamis import extend
 from tamis.asked import Asked, asked_by
+from tamis.collecting import collect
 from tamis.corpora import Corpus
 from tamis.corpus.build import Builder, NothingKept
 from tamis.dedup import clusters, sketch, stages
@@ -112,6 +113,8 @@ class Pipeline:
             tokens = builder.tokenise(kept) if self.recipe.tokens else None
             if tokens is None:
                 builder.untokenised()
+            for collected in collect(self.work):
+                self.progress.say(str(collected))
         return self._outcome(documents, verdicts, tokens)
 
     # From sources to signals.
