@@ -37,6 +37,19 @@ def test_interval_of_wilson() -> None:
     assert Removed(10, 20).interval == pytest.approx((0.2993, 0.7007), abs=1e-4)
 
 
+def test_a_sample_is_drawn_from_all_shards_by_its_seed_whatever_the_batches() -> None:
+    def batches(size: int) -> list[pa.RecordBatch]:
+        texts = pa.table({"text": pa.array(["word " * n for n in range(1, 301)], pa.large_string()), "url": [""] * 300})
+        return texts.to_batches(max_chunksize=size)
+
+    words = [measured(batches(size), ("text",), 40)["text.script_words"].tolist() for size in (300, 7)]
+    assert words[0] == words[1] == sorted(words[0])
+    assert len(set(words[0])) == 40
+    assert min(words[0]) < 100 < 200 < max(words[0])
+    assert measured(batches(300), ("text",), 40, seed=18)["text.script_words"].tolist() != words[0]
+    assert measured(batches(7), ("text",), 300)["text.script_words"].tolist() == list(range(1, 301))
+
+
 def sides(shift: float) -> tuple[dict[str, Any], dict[str, Any]]:
     rng = np.random.default_rng(7)
     return {"text.mean_word": rng.normal(5, 1, 1_000)}, {"text.mean_word": rng.normal(5 + shift, 1, 1_000)}

@@ -66,7 +66,10 @@ def tune(
     group: Annotated[
         list[str] | None, typer.Option("--group", "-g", help="Signal groups; text, repetition and final if absent.")
     ] = None,
-    documents: Annotated[int, typer.Option("--documents", "-n", min=30, help="The first N of each kind.")] = 20_000,
+    documents: Annotated[
+        int, typer.Option("--documents", "-n", min=30, help="How many of each kind, drawn from all of them.")
+    ] = 20_000,
+    seed: Annotated[int, typer.Option(min=0, help="Decides which are drawn.")] = 17,
     most_good: Annotated[
         float, typer.Option("--most-good", min=0.0, max=0.5, help="Share of good documents that a rule may remove.")
     ] = 0.05,
@@ -89,7 +92,7 @@ def tune(
             raise typer.BadParameter(f"there is no signal group {name}; there are {', '.join(GROUPS)}")
     with errors():
         one, two = (
-            tuning.measured(Texts(tuple(names), work, text_field, where), groups, documents)
+            tuning.measured(Texts(tuple(names), work, text_field, where), groups, documents, seed)
             for names, where in ((good, where_good), (bad, where_bad))
         )
         found = tuning.tune(one, two, tuning.numeric_signals(groups), most_good=most_good, show=rules)

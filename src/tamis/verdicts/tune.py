@@ -5,7 +5,7 @@ largest Wasserstein distance looked at, sixteen thresholds chosen by eye where t
 by training; three stayed. Here the choice by eye is a number: the threshold at which the share of bad documents
 removed exceeds the share of good ones removed by the most, among those that remove at most a given share of the good.
 
-Memory: 8 bytes for each document and signal; one batch of texts.
+Memory: 8 bytes for each document and signal measured, a byte for each document; one batch of texts.
 """
 
 from __future__ import annotations
@@ -145,26 +145,41 @@ def numeric_signals(groups: Sequence[str]) -> dict[str, str]:
 
 
 def measured(
-    batches: Iterable[pa.RecordBatch], groups: Sequence[str] = DEFAULT_GROUPS, most: int | None = None
+    batches: Iterable[pa.RecordBatch], groups: Sequence[str] = DEFAULT_GROUPS, most: int | None = None, seed: int = 17
 ) -> dict[str, F64]:
     """Every numeric signal of texts (record batches with text and url): float64 (N,), NaN where there is nothing to
-    measure. `most`: stop after so many documents."""
+    measure.
+
+    `most`: of so many documents, drawn by `seed` from all of them without replacement and in their order; `batches` is
+    then read twice, first to count. The sample depends on the documents and the seed, not on how they are batched.
+    """
+    drawn = None if most is None else _drawn(batches, most, seed)
     wanted: list[SignalGroup] = [GROUPS[name] for name in groups]
     names = numeric_signals(groups)
     parts: dict[str, list[F64]] = {name: [] for name in names}
     count = 0
     for batch in batches:
-        if most is not None:
-            batch = batch.slice(0, most - count)
+        here, count = count, count + batch.num_rows
+        if drawn is not None:
+            batch = batch.filter(pa.array(drawn[here:count]))
         if not batch.num_rows:
-            break
+            continue
         tables = signals_of(batch, wanted)
         for name in names:
             group, column = name.split(".", 1)
             values = tables[group].column(column).cast(pa.float64()).to_numpy(zero_copy_only=False)
             parts[name].append(np.asarray(values, np.float64))
-        count += batch.num_rows
     return {name: np.concatenate([np.zeros(0), *arrays]) for name, arrays in parts.items()}
+
+
+def _drawn(batches: Iterable[pa.RecordBatch], most: int, seed: int) -> npt.NDArray[np.bool_] | None:
+    """Which of all documents are in a sample of `most`; None for all."""
+    count = sum(batch.num_rows for batch in batches)
+    if count <= most:
+        return None
+    found = np.zeros(count, np.bool_)
+    found[np.random.default_rng(seed).choice(count, most, replace=False, shuffle=False)] = True
+    return found
 
 
 def tune(
