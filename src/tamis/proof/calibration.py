@@ -177,6 +177,15 @@ def calibration(
     )
 
 
+def errors(confidence: npt.ArrayLike, correct: npt.ArrayLike, bins: int = BINS) -> tuple[float, float]:
+    """(sweep, debiased) as `calibration` gives them, without intervals: of many models, whose scatter is the interval.
+    Raises as it does."""
+    groups = Groups.make(confidence, correct)
+    right = groups.shared(groups.correct)
+    bins = max(1, min(bins, groups.n // 5))
+    return _sweep(groups.confidence, right)[0], max(_debiased(groups.confidence, right, bins), 0.0)
+
+
 _NAMES = {
     "sweep": "ECE, monotone bins",
     "debiased": "RMS calibration error, debiased",

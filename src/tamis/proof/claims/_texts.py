@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.proof.claims.claim import Missing
-from tamis.proof.claims.material import Candidate, Documents, file, taken, text, where_text_is_from
+from tamis.proof.claims.material import LONGEST, Candidate, Documents, file, taken, text, where_text_is_from
 
 SEPARATOR = 256  # between documents in a stream of bytes; `models.data.bytes_of` uses the same
 
@@ -94,7 +94,8 @@ def _chapter(path: Path, name: str) -> str:
 
 @dataclass(frozen=True)
 class Page:
-    """One web page: the text that people marked as its content, and all visible text of its HTML, as in WET files."""
+    """One web page: the text that people marked as its content, and all visible text of its HTML, as in WET files; of
+    both the first LONGEST characters."""
 
     url: str
     clean: str
@@ -122,7 +123,7 @@ def web_pages(limit: int) -> list[Page]:
         source, _ = decode(record.payload, record.charset, html=True)
         raw = extract_plain_text(HTMLTree.parse(source)).strip()
         if raw:
-            found.append(Page(str(record.url), marked[str(record.url)].strip(), raw))
+            found.append(Page(str(record.url), marked[str(record.url)].strip()[:LONGEST], raw[:LONGEST]))
     return found
 
 

@@ -371,11 +371,13 @@ def draw(
     for (net, corpus), one in bits.items():
         style = "-" if corpus == 0 else "--"
         right.plot(x, one[:, :, corpus].mean(0), style, color=colors[net], label=net if corpus == 0 else None)
-    right.set(xscale="log", title="loss on held-out text of the own corpus", ylabel="bit/byte")
+    right.set(xscale="log", title="loss on held-out text of its corpus", ylabel="bit/byte")
     right.plot([], [], "-", color="0.4", label=_short(names[0]))
     right.plot([], [], "--", color="0.4", label=_short(names[1]))
     right.legend(frameon=False, fontsize=8)
     for axes in (left, middle, right):
+        axes.set_xticks(x, [f"{one / 1000:,.0f}k" for one in x])
+        axes.minorticks_off()
         axes.axvspan(STABLE * tokens, tokens, color="0.93", zorder=0)
         axes.set_xlabel("tokens of training (grey: the learning rate falls)", fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
