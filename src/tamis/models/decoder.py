@@ -13,14 +13,16 @@ multiplied in is the caller's choice (`precision`).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EPSILON = 1e-6
+from tamis.models.experts import Switch
+from tamis.models.fused import norm, queries_keys_values, squared_relu
+
 ROTARY_BASE = 10_000.0
 MLP = 4
 
@@ -47,11 +49,6 @@ class Config:
             raise ValueError("one expert is a dense MLP: experts=0, or at least 2")
 
     @property
-    def rows(self) -> int:
-        """Of the embedding and the head: vocab, padded to a multiple of 8, which matrix multiplication likes."""
-        return -(-self.vocab // 8) * 8
-
-    @property
     def active(self) -> int:
         """Parameters that one token passes, without embedding and head."""
         router = self.width * self.experts
@@ -64,13 +61,13 @@ class Config:
 
     @property
     def parameters_in_all(self) -> int:
-        return self.parameters + 2 * self.rows * self.width
+        return self.parameters + 2 * self.vocab * self.width
 
     @property
     def flops_per_token(self) -> float:
         """Forward and backward: 6 for every active parameter and for the head, 12 x layers x width x context for
         attention over the whole context (Chowdhery et al. 2022, appendix B); half of that is masked but counted."""
-        return 6.0 * (self.active + self.rows * self.width) + 12.0 * self.layers * self.width * self.context
+        return 6.0 * (self.active + self.vocab * self.width) + 12.0 * self.layers * self.width * self.context
 
 
 # Named by parameters, without embedding and head: 49,152, 196,608, 786,432. The two largest have the shapes that
@@ -104,10 +101,11 @@ class Decoder(nn.Module):
         self.config = config
         self.dtype = torch.float32
         width = config.width
-        self.embedding = nn.Embedding(config.rows, width)
+        self.embedding = nn.Embedding(config.vocab, width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.head = Matrix(width, config.rows)
+        self.head = Matrix(width, config.vocab)
         angles = torch.outer(torch.arange(config.context).float(), _frequencies(width // config.heads))
+        self.turn: Tensor
         self.register_buffer("turn", torch.polar(torch.ones_like(angles), angles), persistent=False)  # (T, K / 2)
         self.initialise(seed)
 
@@ -118,15 +116,24 @@ class Decoder(nn.Module):
         with torch.no_grad():
             self.embedding.weight.normal_(0, 1, generator=random)
             self.head.weight.normal_(0, 0.001, generator=random)
-            for block in self.blocks:
+            for block in self.each_block():
                 for weight in block.readers():
                     weight.uniform_(-bound, bound, generator=random)
                 for weight in block.writers():
                     weight.zero_()
 
+    def each_block(self) -> Iterator[Block]:
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            yield block
+
     def matrices(self) -> list[nn.Parameter]:
         """Those that Muon updates: the last two dimensions are a matrix."""
         return [p for name, p in self.blocks.named_parameters() if "router" not in name]
+
+    def extra(self) -> Tensor | float:
+        """What the routers of experts add to the loss of the last batch; 0 without experts."""
+        return sum(block.mlp.loss for block in self.each_block() if isinstance(block.mlp, Switch))
 
     def hidden(self, ids: Tensor) -> Tensor:
         """What the head reads: (B, T) -> (B, T, D)."""
@@ -134,24 +141,18 @@ class Decoder(nn.Module):
             raise ValueError(f"{ids.shape[1]} tokens, but the context of this model is {self.config.context}")
         turn = self.turn[: ids.shape[1]]
         x = norm(self.embedding(ids))
-        for block in self.blocks:
+        for block in self.each_block():
             x = block(x, turn, self.dtype)
         return norm(x)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self._logits(self.hidden(ids))[..., : self.config.vocab]
+        """(B, T) -> (B, T, V), float32."""
+        logits: Tensor = self.head(self.hidden(ids), self.dtype).float()
+        return logits
 
     def nats(self, ids: Tensor) -> Tensor:
-        logits = self._logits(self.hidden(ids[:, :-1]))
-        loss = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-        return loss.view(len(ids), -1)
-
-    def _logits(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, rows), float32. Rows past the vocabulary are no tokens: minus infinity."""
-        logits = self.head(x, self.dtype).float()
-        if self.config.rows > self.config.vocab:
-            logits[..., self.config.vocab :] = -torch.inf
-        return logits
+        logits = self.forward(ids[:, :-1])
+        return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(len(ids), -1)
 
 
 class Block(nn.Module):
@@ -163,13 +164,13 @@ class Block(nn.Module):
         self.heads = config.heads
         self.qkv = nn.Parameter(torch.empty(3, width, width))  # three matrices for Muon, one product
         self.out = Matrix(width, width)
-        self.mlp = MultiLayer(width)
+        self.mlp = Switch(width, MLP * width, config.experts) if config.experts else MultiLayer(width)
 
-    def readers(self) -> list[nn.Parameter]:
-        return [self.qkv, self.mlp.up.weight]
+    def readers(self) -> list[Tensor]:
+        return [self.qkv, *self.mlp.readers()]
 
-    def writers(self) -> list[nn.Parameter]:
-        return [self.out.weight, self.mlp.down.weight]
+    def writers(self) -> list[Tensor]:
+        return [self.out.weight, *self.mlp.writers()]
 
     def forward(self, x: Tensor, turn: Tensor, dtype: torch.dtype) -> Tensor:
         x = x + self.attention(norm(x), turn, dtype)
@@ -177,15 +178,9 @@ class Block(nn.Module):
 
     def attention(self, x: Tensor, turn: Tensor, dtype: torch.dtype) -> Tensor:
         batch, length, width = x.shape
-        q, k, v = (
-            F.linear(x.to(dtype), self.qkv.flatten(0, 1).to(dtype))
-            .view(batch, length, 3, self.heads, width // self.heads)
-            .unbind(2)
-        )  # (B, T, H, K) each
-        q, k = rotate(norm(q.float()), turn).to(dtype), rotate(norm(k.float()), turn).to(dtype)
-        y = F.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True
-        )  # (B, H, T, K)
+        qkv = F.linear(x.to(dtype), self.qkv.flatten(0, 1).to(dtype))
+        q, k, v = queries_keys_values(qkv.view(batch, length, 3, self.heads, -1), turn)  # (B, H, T, K) each
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.out(y.transpose(1, 2).reshape(batch, length, width), dtype).float()
 
 
@@ -197,38 +192,26 @@ class MultiLayer(nn.Module):
         self.up = Matrix(width, MLP * width)
         self.down = Matrix(MLP * width, width)
 
+    def readers(self) -> list[Tensor]:
+        return [self.up.weight]
+
+    def writers(self) -> list[Tensor]:
+        return [self.down.weight]
+
     def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        return self.down(F.relu(self.up(x, dtype)).square(), dtype).float()
+        return self.down(squared_relu(self.up(x, dtype)), dtype).float()
 
 
-class Matrix(nn.Linear):
+class Matrix(nn.Module):
     """A linear map without bias, whose float32 weights are multiplied as `dtype`. Not autocast: it casts more often."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, bias=False)
-
-    def reset_parameters(self) -> None:
-        """The Decoder does it, with its own generator."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
 
     def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         return F.linear(x.to(dtype), self.weight.to(dtype))
 
 
-def norm(x: Tensor) -> Tensor:
-    """Every vector of the last dimension at a root mean square of 1."""
-    return F.rms_norm(x, (x.shape[-1],), eps=EPSILON)
-
-
-def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Neighbouring numbers as complex ones, turned by their position's angles: x (B, T, H, K), turn (T, K / 2)."""
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * turn[:, None]).flatten(-2)
-
-
 def _frequencies(head: int) -> Tensor:
     return ROTARY_BASE ** -(torch.arange(0, head, 2).float() / head)
-
-
-def count(module: Any) -> int:
-    """All trainable parameters of any module."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
