@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from tamis.commands import prove_rules
 from tamis.commands.shared import Json, Work, errors, show
 
 
 def prove(
-    a: Annotated[str, typer.Argument(help="[WORK:]NAME of a corpus; `raw`: all that was extracted, before any rule.")],
-    b: Annotated[str, typer.Argument(help="[WORK:]NAME of the corpus that should be better.")],
+    a: Annotated[
+        str,
+        typer.Argument(metavar="A", help="[WORK:]NAME of a corpus; `raw`: all that was extracted, before any rule."),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="[WORK:]NAME of the corpus that should be better.")],
     work: Work = Path("workspace"),
     seeds_most: Annotated[
         int, typer.Option("--seeds-most", min=2, help="Pairs at most; looks at 4, 8, 12 until the rule decides.")
@@ -42,6 +46,14 @@ def prove(
     ] = None,
     processes: Annotated[int, typer.Option("--processes", "-j", min=1, help="Runs at once, of one thread each.")] = 2,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Instead of WORK/proofs/ID.")] = None,
+    rules: Annotated[
+        str | None,
+        typer.Option("--rules", help="Of this corpus, instead of A and B: one rule left out at a time, as a ledger."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Of `--rules`: pairs of each rule.")] = 6,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Of `--rules`: train this rule; repeat for more.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Trains small models on two corpora, at equal tokens and paired by seed, and says which corpus is better.
@@ -49,13 +61,23 @@ def prove(
     Prints first what this design can see and what it costs. Stop it whenever you like: the same command goes on, and a
     second call answers at once.
 
-    Example: `tamis prove raw main --work tamis-demo`
+    Example: `tamis prove raw main --work tamis-demo`, or `tamis prove --rules main --work tamis-demo`
     """
     from tamis.proof import prove_plots, prove_report, proving
-    from tamis.proof.preparing import Options
+    from tamis.proof.preparing import BadDesign, Options
     from tamis.proof.trained_on import TrainedOn
 
     with errors():
+        if rules is not None:
+            if a or b or flops or minutes or law or items or tokenizer != "bytes":
+                raise BadDesign("--rules goes with --tokens, --sizes, --seeds, --only and --reference, on one corpus")
+            body, text = prove_rules.judge(
+                rules, work, tokens, sizes, seeds, reference or [], only or [], processes, out
+            )
+            show(body) if json_ else typer.echo(text)
+            return
+        if a is None or b is None:
+            raise BadDesign("name two corpora, A and B, or the one whose rules are judged by --rules")
         first, second = TrainedOn(work, a), TrainedOn(work, b)
         home = first.work.path if ":" in a and not (work / "tamis.json").exists() else work
         options = Options(

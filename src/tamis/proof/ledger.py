@@ -47,6 +47,7 @@ LEVEL, POWER = 0.05, 0.8
 USUAL_SCATTER = 0.008
 WIDTHS = {"0.01M": 16, "0.05M": 32, "0.2M": 64, "0.8M": 128}
 STREAM_ROOM = 1.02
+TOKENS = 150_000
 
 
 class NothingToJudge(ValueError, SaidNo):
@@ -167,7 +168,7 @@ def run(
     name: str,
     *,
     seeds: int = 6,
-    tokens: int = 300_000,
+    tokens: int = TOKENS,
     size: str = "0.05M",
     references: Sequence[str] = (),
     least_share: float | None = None,

@@ -238,7 +238,7 @@ def train(job: Job) -> dict[str, Any]:
     bits, domains = measure()
     return {
         "params": config.parameters,
-        "params_with_head": config.parameters + config.rows * config.width,
+        "params_with_head": config.parameters + config.vocab * config.width,
         "tokens": job.steps * step_tokens,
         "flops": job.flops,
         "bits": bits,
