@@ -45,7 +45,7 @@ class Convolutional(nn.Module):
         self.outs = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(layers))
         self.head = nn.Linear(width, vocab, bias=False)
         for out in [*self.outs, self.head]:
-            nn.init.zeros_(out.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(out.weight)
 
     def forward(self, ids: Tensor) -> Tensor:
         x = self.embedding(ids)

@@ -176,4 +176,5 @@ def rows(docs: Documents, context: int, count: int) -> npt.NDArray[np.int64]:
     if room < count:
         raise Missing(f"{len(tokens):,} bytes of held-out text give {room} windows of {context}; {count} are needed")
     starts = (np.arange(count) * room // count) * context
-    return tokens[starts[:, None] + np.arange(context + 1)].astype(np.int64)
+    found: npt.NDArray[np.int64] = tokens[starts[:, None] + np.arange(context + 1)].astype(np.int64)
+    return found

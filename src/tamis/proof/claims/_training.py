@@ -70,7 +70,8 @@ def network(job: Job) -> Any:
     config = config_of(job.shape, job.context)
     if job.network == "decoder":
         return Decoder(config, seed=job.seed)
-    kind = {"recurrent": _networks.Recurrent, "convolutional": _networks.Convolutional}[job.network]
+    kinds = {"recurrent": _networks.Recurrent, "convolutional": _networks.Convolutional}
+    kind: Any = kinds[job.network]
     width = _networks.as_large(kind, config.parameters_in_all, config.rows, job.context)
     return kind(config.rows, width, job.context, seed=job.seed)
 
@@ -101,4 +102,5 @@ def half(module: Any, rows: Rows) -> npt.NDArray[np.float16]:
 def bits(module: Any, rows: Rows) -> npt.NDArray[np.float64]:
     """Bits per byte of each row (n,)."""
     found = np.take_along_axis(log_probabilities(module, rows), rows[:, 1:, None], 2)[..., 0]
-    return -found.astype(np.float64).mean(1) / np.log(2)
+    each: npt.NDArray[np.float64] = -found.astype(np.float64).mean(1) / np.log(2)
+    return each

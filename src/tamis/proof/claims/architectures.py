@@ -148,7 +148,8 @@ def prediction(said: npt.NDArray[Any]) -> Prediction:
 def shannon(a: Prediction, b: Prediction) -> npt.NDArray[np.float32]:
     """Jensen-Shannon divergence (P,) in bits, 0 the same, 1 nothing in common: the entropy of the mean less the mean
     of the entropies."""
-    found: npt.NDArray[np.float32] = _entropy((a.p + b.p) / 2) - (a.entropy + b.entropy) / 2
+    middle: npt.NDArray[np.float32] = (a.p + b.p) * np.float32(0.5)
+    found: npt.NDArray[np.float32] = _entropy(middle) - (a.entropy + b.entropy) * np.float32(0.5)
     return found
 
 
@@ -268,18 +269,15 @@ def judge(distances: Distances, tokens: int) -> Judged:
     slope = {name: _interval(np.array([_slope(x, row) for row in one[:, stable]])) for name, one in logs.items()}
     replicates = len(distances.ratio)
     figures = [_exp("R at the end", end["R"], "", replicates, "distance between architectures / between corpora")]
-    figures += [
-        Figure(
-            f"change of {what} with each doubling of the tokens", *(float(np.expm1(one)) for one in slope[name]),
-            "share", len(stable), replicates, note,
-        )
-        for name, what, note in (
-            ("R", "R", "while the learning rate is constant; n counts the steps at which models were compared"),
-            ("architectures", "the distance between architectures", "below 0: they do become alike"),
-            ("corpora", "the distance between corpora", ""),
-            ("seeds", "the distance between seeds", "the floor"),
-        )
-    ]  # fmt: skip
+    for name, what, note in (
+        ("R", "R", "while the learning rate is constant; n counts the steps at which models were compared"),
+        ("architectures", "the distance between architectures", "below 0: they do become alike"),
+        ("corpora", "the distance between corpora", ""),
+        ("seeds", "the distance between seeds", "the floor"),
+    ):
+        value, low, high = (float(np.expm1(one)) for one in slope[name])
+        title = f"change of {what} with each doubling of the tokens"
+        figures.append(Figure(title, value, low, high, "share", len(stable), replicates, note))
     figures += [
         _exp(f"distance at the end, {what}", end[name], "bit/token", replicates, "Jensen-Shannon; at most 1")
         for name, what in (
@@ -288,12 +286,11 @@ def judge(distances: Distances, tokens: int) -> Judged:
             ("seeds", "equal models with another seed"),
         )
     ]
-    worst = distances.disagree["architectures"][:, -1].mean(-1)
-    figures.append(
-        Figure("other top-1 token at the end, architectures", *_interval(worst), "share", tokens, replicates,
-               f"corpora {distances.disagree['corpora'][:, -1].mean():.3f}, "
-               f"seeds {distances.disagree['seeds'][:, -1].mean():.3f}; n counts tokens of each training")
-    )  # fmt: skip
+    value, low, high = _interval(distances.disagree["architectures"][:, -1].mean(-1))
+    others = {kind: distances.disagree[kind][:, -1].mean() for kind in ("corpora", "seeds")}
+    note = f"corpora {others['corpora']:.3f}, seeds {others['seeds']:.3f}; n counts tokens of each training"
+    title = "other top-1 token at the end, architectures"
+    figures.append(Figure(title, value, low, high, "share", tokens, replicates, note))
     (_, low_r, high_r), (_, low_s, high_s) = end["R"], slope["R"]
     if low_r > 0 or low_s > 0:
         verdict = Verdict.DOES_NOT_HOLD
@@ -330,7 +327,7 @@ def _exp(name: str, one: tuple[float, float, float], unit: str, seeds: int, note
 
 
 def _by_text(distances: Distances, names: tuple[str, str, str]) -> Table:
-    rows = []
+    rows: list[list[str | float | None]] = []
     for text, name in enumerate(names):
         ends = [one[:, -1, text].mean() for one in (distances.architectures, distances.corpora, distances.seeds)]
         rows.append([name, *map(float, ends), float(ends[0] / ends[1])])
@@ -341,11 +338,11 @@ def _by_text(distances: Distances, names: tuple[str, str, str]) -> Table:
 
 
 def _losses(bits: Mapping[tuple[str, int], F64], names: Sequence[str]) -> Table:
-    return Table(
-        "Bits per byte at the end", ["architecture", "trained on", *names],
-        [[net, names[corpus], *map(float, one[:, -1].mean(0))] for (net, corpus), one in bits.items()],
-        "means over replicates; lower is better",
-    )  # fmt: skip
+    rows: list[list[str | float | None]] = [
+        [net, names[corpus], *map(float, one[:, -1].mean(0))] for (net, corpus), one in bits.items()
+    ]
+    note = "means over replicates; lower is better"
+    return Table("Bits per byte at the end", ["architecture", "trained on", *names], rows, note)
 
 
 def draw(

@@ -174,8 +174,8 @@ def answers(module: Any, asked: Any) -> Answers:
         chosen = multiple_choice(TorchModel(module, 128), asked, ByteEncoder())
         scores, truth, bits = np.stack(chosen.scores), chosen.right, np.nan
     else:
-        scores = log_probabilities(module, asked)
-        scores, truth = scores.reshape(-1, scores.shape[-1]).astype(np.float64), asked[:, 1:].reshape(-1)
+        said = log_probabilities(module, asked)
+        scores, truth = said.reshape(-1, said.shape[-1]).astype(np.float64), asked[:, 1:].reshape(-1)
         bits = float(-scores[np.arange(len(truth)), truth].mean() / np.log(2))
     half = len(truth) // 2
     heat = fitted(scores[:half], truth[:half])
@@ -352,6 +352,7 @@ def draw(measured: Mapping[str, Measured], path: Path) -> None:
 
     canvas = Canvas(figsize=(11, 3.9), layout="constrained")
     left, middle, right = canvas.subplots(1, 3)
+    sizes = measured[SETTINGS[0]].parameters
     for axes, text, title in ((left, "own", "next byte, held-out text"), (middle, "items", "multiple choice")):
         for (name, one), color in zip(measured.items(), ("#2a6f97", "#c8553d"), strict=True):
             found = np.array([interval(column) for column in one.sweep[text].T])
@@ -359,6 +360,8 @@ def draw(measured: Mapping[str, Measured], path: Path) -> None:
             axes.errorbar(one.parameters, found[:, 0], yerr=errors, fmt="o-", color=color, capsize=3, markersize=4,
                           linewidth=1.4, label=name)  # fmt: skip
         axes.set(xscale="log", title=title, xlabel="parameters", ylabel="calibration error (sweep)")
+        axes.set_xticks(sizes, [f"{size / 1000:.0f}k" for size in sizes])
+        axes.minorticks_off()
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=8)
     one = measured[SETTINGS[0]]

@@ -50,7 +50,7 @@ def run(setting: Setting) -> Finding:
 
     context, batch = 128, setting.pick(tiny=8, small=16, grows=0)
     small = setting.pick(tiny=8_192, small=32_768)
-    passes = setting.pick(tiny=(1, DECIDES), small=(1, DECIDES, 16, 32))
+    passes = setting.pick(tiny=(1, DECIDES), small=(1, 2, DECIDES, 8))
     seeds = setting.seeds(tiny=2, small=5)
     windows = setting.pick(tiny=4, small=24, grows=0)
     matter = _matter(setting, small, windows * (context + 1) * 4)
@@ -130,6 +130,7 @@ class Matter:
 def _matter(setting: Setting, small: int, reference: int) -> Matter:
     """Of the real web, or made here."""
     from tamis.proof.claims import _texts as texts
+    from tamis.proof.claims import material
     from tamis.proof.claims._dirt import dirty
 
     needed = (TIMES + 2) * small
@@ -137,7 +138,7 @@ def _matter(setting: Setting, small: int, reference: int) -> Matter:
         try:
             pages = texts.web_pages(10_000 if not setting.tiny else 60)
             references = {
-                "documentation": texts.text(reference, setting.seed),
+                "documentation": material.text(reference, setting.seed),
                 "Reddit posts": texts.reddit(reference, setting.seed),
                 "novels": texts.books(reference, setting.seed),
             }
