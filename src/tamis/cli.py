@@ -13,6 +13,7 @@ import typer
 import tamis
 from tamis.commands import audit, decontaminate, label, quality, scale
 from tamis.commands import claim as claims
+from tamis.commands import evaluate as evaluations
 from tamis.commands import prove as proofs
 from tamis.commands import rules as rule_verbs
 from tamis.commands.shared import CorpusName, EngineName, Json, Refused, Work, Workers, errors, show
@@ -286,6 +287,7 @@ app.add_typer(label.app, name="label")
 app.add_typer(quality.app, name="quality")
 app.add_typer(scale.app, name="scale")
 app.command()(claims.claim)
+app.command()(evaluations.evaluate)
 app.command()(proofs.prove)
 
 

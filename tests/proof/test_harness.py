@@ -92,7 +92,11 @@ def test_generation_stops_and_samples_nothing(harness):
     for a, b in zip("abc.", "bc.a", strict=True):
         table[ord(a), ord(b)] = 9
     model = harness.HarnessModel(Bigram(table, 40), ENCODER)
-    asked = [Request("a", {"until": ["."]}), Request("xa", {"until": [], "max_gen_toks": 6}), Request("b", {"until": "c"})]
+    asked = [
+        Request("a", {"until": ["."]}),
+        Request("xa", {"until": [], "max_gen_toks": 6}),
+        Request("b", {"until": "c"}),
+    ]
     assert model.generate_until(asked) == ["bc", "bc.abc", ""]
     with pytest.raises(harness.BadTask, match="likeliest"):
         model.generate_until([Request("a", {"do_sample": True, "temperature": 0.7})])

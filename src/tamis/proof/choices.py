@@ -2,8 +2,8 @@
 
 Multiple choice (Gao et al., lm-evaluation-harness): the option whose text, after the prompt and a space, has the
 highest log-likelihood; `per_byte` divides by the option's UTF-8 bytes first (without the space, as `acc_bytes` there),
-which takes away the advantage of short options. Beside accuracy stand measures that move before it does (Magnusson et al. 2025, DataDecide): the probability
-of the right option among the options, and the bits per byte of the right answer.
+which takes away the advantage of short options. Beside accuracy stand measures that move before it does (Magnusson et
+al. 2025, DataDecide): the probability of the right option among the options, and the bits per byte of the right answer.
 
 Prompt and answer are encoded apart. A prompt too long for the model loses its beginning, and an answer too long is read
 in pieces that each see at least half a context; how many were is counted.

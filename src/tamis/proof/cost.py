@@ -22,7 +22,9 @@ from tamis.proof.model import Ids, Model
 _SECONDS = 2.0
 
 
-def exact(name: str, value: float, unit: str, direction: Direction = "lower", note: str = "", of: str = "models") -> Metric:
+def exact(
+    name: str, value: float, unit: str, direction: Direction = "lower", note: str = "", of: str = "models"
+) -> Metric:
     """A number that is counted, not estimated: its interval is itself."""
     return Metric(name, unit, direction, value, value, value, 1, of=of, note=note)
 

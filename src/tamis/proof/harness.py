@@ -203,7 +203,7 @@ def _result(task: str, found: Mapping[str, Any], level: float) -> TaskResult:
 
 
 def _metric(name: str, value: float, each: list[Any], direction: Direction, error: Any, level: float) -> Metric:
-    numbers = [one for one in each if isinstance(one, int | float | np.number) and math.isfinite(float(one))]
+    numbers = [float(one) for one in each if isinstance(one, int | float | np.number) and math.isfinite(float(one))]
     if numbers and len(numbers) == len(each) and abs(float(np.mean(numbers)) - value) <= 1e-9 * max(1.0, abs(value)):
         if all(one in (0, 1) for one in numbers):
             return share(name, np.array(numbers, np.bool_), direction=direction, of="documents", level=level)

@@ -147,8 +147,8 @@ def resampled_sums(columns: Floats, resamples: int = RESAMPLES, seed: int = 17) 
     rng = np.random.default_rng(seed)
     if n >= _MANY:
         spread = np.atleast_2d(np.cov(columns, bias=True)) * n
-        drawn = rng.multivariate_normal(columns.sum(1), spread, resamples, method="svd")
-        return np.ascontiguousarray(drawn.T)
+        limits = rng.multivariate_normal(columns.sum(1), spread, resamples, method="svd")
+        return np.ascontiguousarray(limits.T)
     found = np.empty((columns.shape[0], resamples))
     step = max(1, _BLOCK // n)
     for start in range(0, resamples, step):

@@ -70,9 +70,7 @@ class TorchModel:
 
         def scored(given: Any) -> Any:
             logits = self._logits(given[:, :-1]).float()
-            flat = torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), given[:, 1:].flatten(), reduction="none"
-            )
+            flat = torch.nn.functional.cross_entropy(logits.flatten(0, 1), given[:, 1:].flatten(), reduction="none")
             return flat.view(len(given), -1)
 
         if not ids.size or ids.shape[1] < 2:

@@ -46,8 +46,8 @@ def temperature(
     logits: npt.ArrayLike, labels: npt.ArrayLike, *, share: float = 0.5, seed: int = 17, level: float = 0.95
 ) -> Temperature:
     """Temperature scaling (Guo et al. 2017): the T of the least negative log-likelihood on a random `share` of the
-    answers, judged on the rest. logits (n, K), -inf where a case has fewer options; labels (n,). The interval is that of
-    the profile likelihood. Raises NothingCounted, or ValueError where a label has no finite logit."""
+    answers, judged on the rest. logits (n, K), -inf where a case has fewer options; labels (n,). The interval is that
+    of the profile likelihood. Raises NothingCounted, or ValueError where a label has no finite logit."""
     z, y = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
     if z.ndim != 2 or z.shape[0] != len(y) or (len(y) and not 0 <= y.min() <= y.max() < z.shape[1]):
         raise ValueError(f"logits of shape {z.shape} do not fit {len(y)} labels")
