@@ -84,7 +84,7 @@ class Inflation:
 def run(setting: Setting) -> Finding:
     from tamis.models.many import many
 
-    base, each = setting.pick(25_000, 200_000), setting.pick(3, 24)
+    base, each = setting.pick(25_000, 120_000), setting.pick(3, 24)
     seeds, count = setting.seeds(2, 5), each * len(COPIES)
     texts = planted.documents(base + 4500 * count, setting.seed, setting.data)
     first = planted.upto(texts, base)
