@@ -16,6 +16,7 @@ from tamis.commands import claim as claims
 from tamis.commands import evaluate as evaluations
 from tamis.commands import prove as proofs
 from tamis.commands import rules as rule_verbs
+from tamis.commands import train as training
 from tamis.commands.shared import CorpusName, EngineName, Json, Refused, Work, Workers, errors, show
 
 app = typer.Typer(
@@ -289,6 +290,7 @@ app.add_typer(scale.app, name="scale")
 app.command()(claims.claim)
 app.command()(evaluations.evaluate)
 app.command()(proofs.prove)
+app.command()(training.train)
 
 
 def _setting(change: str) -> tuple[str, str | bool]:

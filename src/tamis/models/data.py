@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tamis.corpus.windows import Permutation, sequences
+from tamis.corpus.windows import Permutation, Windows, sequences
 
 END_OF_TEXT = 256
 VOCABULARY = 257
@@ -37,7 +37,8 @@ class ArrayFeed:
     """Sequences of `context` tokens cut from one array of ids, in the order that `corpus.windows.Windows` would have.
 
     tokens: (N,) ids, documents one after the other with an end-of-text id after each. Global batch number b of an
-    epoch holds sequences order[b x B x W : (b + 1) x B x W], rank r takes its B of them. Memory: the array.
+    epoch holds sequences order[b x B x W : (b + 1) x B x W], rank r takes its B of them. offsets (D + 1,): where each
+    document starts, so that a spike can be tied to documents; decides nothing. Memory: the array.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ArrayFeed:
         *,
         rank: int = 0,
         world: int = 1,
+        offsets: npt.NDArray[np.int64] | None = None,
     ) -> None:
         if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
             raise ValueError(f"tokens must be a row of integers, not {tokens.dtype} {tokens.shape}")
@@ -57,6 +59,7 @@ class ArrayFeed:
         self.tokens, self.context, self.batch, self.seed, self.rank, self.world = (
             tokens, context, batch, seed, rank, world,
         )  # fmt: skip
+        self.offsets = offsets
         self.sequences = sequences(len(tokens), context)
         self.steps = self.sequences // (batch * world)
         if self.steps == 0:
@@ -86,6 +89,33 @@ class ArrayFeed:
         chosen = Permutation(self.sequences, self.seed, epoch)(np.arange(first, first + self.batch))
         found: list[int] = (chosen * self.context).tolist()
         return found
+
+
+def documents(feed: Any, epoch: int, step: int) -> list[str]:
+    """Which documents this rank's batch holds parts of: `SHARD:ROW` of token shards (Windows), or the number of the
+    document where an ArrayFeed was told `offsets`; empty where a feed cannot say."""
+    if isinstance(feed, Windows):
+        first = (step * feed.world + feed.rank) * feed.batch
+        chosen = Permutation(feed.sequences, feed.seed, epoch)(np.arange(first, first + feed.batch))
+        found = []
+        for start in np.sort(chosen * feed.context).tolist():
+            end = start + feed.context + 1
+            shard = int(np.searchsorted(feed.shards.starts, start, side="right")) - 1
+            while shard < len(feed.shards.index.shards) and feed.shards.starts[shard] < end:
+                begin = int(feed.shards.starts[shard])
+                found += [f"{shard}:{row}" for row in _within(feed.shards.offsets(shard), start - begin, end - begin)]
+                shard += 1
+        return list(dict.fromkeys(found))
+    if isinstance(feed, ArrayFeed) and feed.offsets is not None:
+        rows = [row for at in sorted(feed.starts(epoch, step)) for row in _within(feed.offsets, at, at + feed.context)]
+        return [str(row) for row in dict.fromkeys(rows)]
+    return []
+
+
+def _within(offsets: npt.NDArray[np.int64], start: int, end: int) -> range:
+    """Rows of the documents (offsets (D + 1,)) that have a token in [start, end)."""
+    first = max(0, int(np.searchsorted(offsets, start, side="right")) - 1)
+    return range(first, min(int(np.searchsorted(offsets, end, side="left")), len(offsets) - 1))
 
 
 class ByteEncoder:

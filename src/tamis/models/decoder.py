@@ -174,14 +174,16 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, turn: Tensor, dtype: torch.dtype) -> Tensor:
         x = x + self.attention(norm(x), turn, dtype)
-        return x + self.mlp(norm(x), dtype)
+        made: Tensor = x + self.mlp(norm(x), dtype)
+        return made
 
     def attention(self, x: Tensor, turn: Tensor, dtype: torch.dtype) -> Tensor:
         batch, length, width = x.shape
         qkv = F.linear(x.to(dtype), self.qkv.flatten(0, 1).to(dtype))
         q, k, v = queries_keys_values(qkv.view(batch, length, 3, self.heads, -1), turn)  # (B, H, T, K) each
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.out(y.transpose(1, 2).reshape(batch, length, width), dtype).float()
+        made: Tensor = self.out(y.transpose(1, 2).reshape(batch, length, width), dtype)
+        return made.float()
 
 
 class MultiLayer(nn.Module):
@@ -199,7 +201,8 @@ class MultiLayer(nn.Module):
         return [self.down.weight]
 
     def forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        return self.down(squared_relu(self.up(x, dtype)), dtype).float()
+        made: Tensor = self.down(squared_relu(self.up(x, dtype)), dtype)
+        return made.float()
 
 
 class Matrix(nn.Module):

@@ -56,7 +56,7 @@ class Switch(nn.Module):
         limit = math.ceil(CAPACITY * len(tokens) / experts) if self.training else len(tokens)
         self.dropped = float((load - limit).clamp_min(0).sum() / len(tokens))
         order = chosen.argsort(stable=True)  # by expert, then by position
-        given = order.split(load.tolist())
+        given = torch.split(order, load.tolist())
         out = torch.zeros_like(tokens, dtype=torch.float32)
         for expert, mine in enumerate(given):
             mine = mine[:limit]

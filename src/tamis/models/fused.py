@@ -32,7 +32,7 @@ class _Norm(Function):
 
 def norm(x: Tensor) -> Tensor:
     """x / sqrt(mean(x^2)) over the last dimension (RMSNorm; Zhang and Sennrich 2019)."""
-    return _Norm.apply(x)  # type: ignore[no-any-return]
+    return _Norm.apply(x)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _SquaredReLU(Function):
@@ -40,17 +40,19 @@ class _SquaredReLU(Function):
     def forward(context: Any, x: Tensor) -> Tensor:
         positive = x.clamp_min(0)
         context.save_for_backward(positive)
-        return positive * positive
+        made: Tensor = positive * positive
+        return made
 
     @staticmethod
     def backward(context: Any, g: Tensor) -> Tensor:
         (positive,) = context.saved_tensors
-        return (g * positive).mul_(2)
+        made: Tensor = (g * positive).mul_(2)
+        return made
 
 
 def squared_relu(x: Tensor) -> Tensor:
     """max(x, 0)^2 (So et al. 2021, "Primer")."""
-    return _SquaredReLU.apply(x)  # type: ignore[no-any-return]
+    return _SquaredReLU.apply(x)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _QueriesKeysValues(Function):
@@ -79,11 +81,12 @@ def queries_keys_values(qkv: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tens
     """qkv (B, T, 3, H, K) -> queries, keys, values (B, H, T, K) each. Queries and keys are normalised (Henry et al.
     2020), then neighbouring numbers are turned by their position's angles (Su et al. 2021): turn (T, K / 2) complex.
     """
-    return _QueriesKeysValues.apply(qkv, turn)  # type: ignore[no-any-return]
+    return _QueriesKeysValues.apply(qkv, turn)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _inverse(x: Tensor) -> Tensor:
-    return (torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_() / x.shape[-1] + EPSILON).rsqrt_()
+    squares: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
+    return (squares / x.shape[-1] + EPSILON).rsqrt_()
 
 
 def _norm_backward(g: Tensor, y: Tensor, inverse: Tensor) -> Tensor:

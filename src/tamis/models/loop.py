@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from tamis.errors import SaidNo
-from tamis.models import muon, schedule
+from tamis.models import muon, precision, schedule
 from tamis.models.data import Feed
 from tamis.models.settings import Settings, SettingsError
 
@@ -72,20 +72,24 @@ class Loop:
 
     def __init__(self, module: nn.Module, feed: Feed, settings: Settings) -> None:
         self.module, self.feed, self.settings = module, feed, settings
-        self.world = torch.distributed.get_world_size() if _distributed() else 1
+        self.world = torch.distributed.get_world_size() if distributed() else 1
         rows, columns = feed(0, 0).shape
         if rows * self.world != settings.batch:
             raise SettingsError(
                 f"the feed gives {rows} sequences to each of {self.world} processes, but the settings say batch="
                 f"{settings.batch}"
             )
+        self.sequences = rows
         self.tokens_per_step = rows * self.world * (columns - 1) * settings.accumulate
         self.steps = settings.length(self.tokens_per_step)
         self.warmup = round(0.02 * self.steps) if settings.warmup is None else settings.warmup
-        set_precision(module, settings.precision)
+        if settings.precision == "auto":
+            raise SettingsError("precision auto is settled by `train`; here say fp32, medium or bf16")
+        precision.use(module, settings.precision)
         self.optimizer = muon.Optimizer(groups(module, settings))
         self.losses, self.rates, self.norms = (np.full(self.steps, np.nan) for _ in range(3))
         self.done = 0
+        self.began = time.process_time()
 
     @property
     def curve(self) -> Curve:
@@ -98,28 +102,21 @@ class Loop:
     def run(self, on_step: Callable[[Step], None] | None = None) -> Curve:
         """The steps that are left."""
         self.module.train()
-        began = time.process_time()
         while self.done < self.steps:
-            loss, rate, norm = self.step()
+            made = self.step()
             if on_step is not None:
-                on_step(
-                    Step(
-                        self.done, self.steps, self.done * self.tokens_per_step, loss, rate, norm,
-                        time.process_time() - began, self.module, self.optimizer,
-                    )
-                )  # fmt: skip
+                on_step(made)
         return self.curve
 
-    def step(self) -> tuple[float, float, float]:
-        """One update: loss (nats per token), learning rate, norm of the gradient."""
+    def step(self) -> Step:
+        """One update."""
         for parameter in self.module.parameters():
             parameter.grad = None
         parts = self.settings.accumulate
         total = torch.zeros(())
-        for part in range(parts):
-            epoch, at = divmod(self.done * parts + part, self.feed.steps)
+        for epoch, at in self.batches(self.done):
             loss, extra = objective(self.module, torch.from_numpy(self.feed(epoch, at)))
-            ((loss + extra) / parts).backward()
+            ((loss + extra) / parts).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() / parts
         norm = self._clip()
         value = float(self._mean(total))
@@ -133,14 +130,26 @@ class Loop:
         rate = share * self.settings.rate
         self.losses[self.done], self.rates[self.done], self.norms[self.done] = value, rate, norm
         self.done += 1
-        return value, rate, norm
+        return Step(
+            self.done, self.steps, self.done * self.tokens_per_step, value, rate, norm,
+            time.process_time() - self.began, self.module, self.optimizer,
+        )  # fmt: skip
+
+    def share(self, step: int) -> float:
+        """The learning rate of a step, 0 .. steps - 1, as a share of its peak."""
+        return schedule.factor(step, self.steps, self.settings.schedule, self.warmup, self.settings.decay)
+
+    def batches(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, step of the feed) of every batch that a step of the run reads."""
+        parts = self.settings.accumulate
+        return [divmod(step * parts + part, self.feed.steps) for part in range(parts)]
 
     def _clip(self) -> float:
         gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
         if self.world > 1:
             flat = torch.cat([g.flatten() for g in gradients])
             torch.distributed.all_reduce(flat)
-            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            for gradient, part in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
                 gradient.copy_(part.view_as(gradient) / self.world)
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         if self.settings.clip and norm > self.settings.clip:
@@ -214,14 +223,8 @@ EMBEDDING = 10.0
 REST = 0.2
 
 
-def set_precision(module: Any, precision: str) -> None:
-    """fp32 and medium are float32 to the last digits (medium lets oneDNN use AVX-512); bf16 casts within the module."""
-    torch.set_float32_matmul_precision("highest" if precision == "fp32" else "medium")
-    if hasattr(module, "dtype") and "dtype" in vars(module):
-        module.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-
-
-def _distributed() -> bool:
+def distributed() -> bool:
+    """Is this process one of several that train together?"""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 

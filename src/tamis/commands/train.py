@@ -1,0 +1,199 @@
+"""`tamis train`: one decoder on one corpus, or on a file of texts."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tamis.commands.shared import Json, Refused, Work, errors, show
+
+if TYPE_CHECKING:
+    from tamis.models.training import Run
+
+
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(help="A corpus as [WORK:]NAME, a folder of token shards, or a Parquet or JSONL file with text."),
+    ],
+    work: Work = Path("workspace"),
+    size: Annotated[
+        str, typer.Option("--size", help="0.05M, 0.2M, 0.8M, 5.8M, 15.7M; or LAYERSxWIDTHxHEADS.")
+    ] = "0.2M",
+    tokens: Annotated[
+        float, typer.Option("--tokens", min=1, help="How many to train on; more than there are: epochs.")
+    ] = 4e6,
+    context: Annotated[int, typer.Option("--context", min=2, help="Tokens of a sequence.")] = 256,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Sequences of a batch, over all processes.")] = 16,
+    accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches of a step.")] = 1,
+    experts: Annotated[int, typer.Option("--experts", min=0, help="Experts of a Switch layer; 0 for a dense one.")] = 0,
+    optimizer: Annotated[str, typer.Option("--optimizer", help="`muon` (AdamW for the rest) or `adamw`.")] = "muon",
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate; a stated default if absent.")] = None,
+    schedule: Annotated[str, typer.Option("--schedule", help="`wsd`, `cosine` or `constant`.")] = "wsd",
+    precision: Annotated[
+        str, typer.Option("--precision", help="`fp32`, `medium`, `bf16`; `auto` measures once and keeps it.")
+    ] = "auto",
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", help="Of weights and order; repeat for several runs.")
+    ] = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="Seeds at a time, one thread each.")] = 2,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Of one run.")] = 1,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where runs lie; WORK/runs if absent.")] = None,
+    json_: Json = False,
+) -> None:
+    """Trains a small decoder; says its loss, its speed, and what share of this machine's matrix multiply that was.
+
+    Kill it whenever you like: the same command goes on from the last checkpoint to the same losses. A whole run is not
+    trained again.
+
+    Example: `tamis train main --work ./web --size 0.2M --tokens 4e6`, or `tamis train texts.parquet --seed 0 --seed 1`
+    """
+    with errors():
+        import torch
+
+        from tamis.models.many import many
+        from tamis.models.settings import Settings, SettingsError
+        from tamis.models.training import Run
+
+        if optimizer not in ("muon", "adamw") or schedule not in ("wsd", "cosine", "constant"):
+            raise typer.BadParameter("--optimizer is muon or adamw, --schedule wsd, cosine or constant")
+        if precision not in ("auto", "fp32", "medium", "bf16"):
+            raise SettingsError(f"precision {precision!r}: fp32, medium, bf16 or auto; fp16 is unusable on a CPU")
+        folder = work / "runs" if out is None else out
+        job: dict[str, Any] = {
+            "data": data, "work": work, "size": size, "context": context, "experts": experts, "out": folder,
+            "threads": threads,
+        }  # fmt: skip
+        jobs = [
+            job
+            | {
+                "settings": Settings(
+                    tokens=int(tokens), batch=batch, lr=lr, optimizer=optimizer, schedule=schedule,  # type: ignore[arg-type]
+                    precision=precision, accumulate=accumulate, seed=one,  # type: ignore[arg-type]
+                )
+            }
+            for one in (seed or [0])
+        ]  # fmt: skip
+        if len(jobs) > 1:
+            folders = many(
+                _one, [one | {"progress": False} for one in jobs], processes, lambda j: f"seed {j['settings'].seed}"
+            )
+        else:
+            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                torch.distributed.init_process_group("gloo")
+            folders = [_one(jobs[0] | {"progress": True})]
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                first = torch.distributed.get_rank() == 0
+                torch.distributed.destroy_process_group()
+                if not first:
+                    return
+        runs = [Run.read(one) for one in folders]
+        if json_:
+            show([_body(run) for run in runs])
+        else:
+            typer.echo("\n".join(line for run in runs for line in _lines(run)))
+
+
+def _one(job: dict[str, Any]) -> Path:
+    """One run: its folder."""
+    import torch
+
+    from tamis.models import training
+    from tamis.models.decoder import Config, ladder
+
+    torch.set_num_threads(job["threads"])
+    settings = job["settings"]
+    feed, vocab, tokenizer = _feed(job["data"], job["work"], job["context"], settings.batch, settings.seed)
+    size = job["size"]
+    if "x" in size:
+        try:
+            layers, width, heads = map(int, size.split("x"))
+        except ValueError:
+            raise Refused(f"size {size!r} is not LAYERSxWIDTHxHEADS, such as 4x64x1") from None
+        config = Config(vocab, job["context"], layers, width, heads, job["experts"])
+    else:
+        config = ladder(size, vocab, job["context"], job["experts"])
+    return training.train(
+        feed, config, settings, job["out"], tokenizer=tokenizer, progress=job["progress"], logs=True
+    ).folder
+
+
+def _feed(data: str, work: Path, context: int, batch: int, seed: int) -> tuple[Any, int, Path | None]:
+    """Feed of this process, vocabulary, tokenizer of what `data` names."""
+    import numpy as np
+    import torch
+
+    from tamis.corpus.windows import Windows
+    from tamis.models.data import VOCABULARY, ArrayFeed, bytes_of
+
+    rank, world = 0, 1
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    if batch % world:
+        raise Refused(f"a batch of {batch} sequences cannot be shared by {world} processes")
+    place = Path(data)
+    if place.is_file():
+        texts = _texts(place)
+        array = bytes_of(texts)
+        offsets = np.concatenate([[0], np.flatnonzero(array == 256) + 1])
+        return (
+            ArrayFeed(array, context, batch // world, seed, rank=rank, world=world, offsets=offsets),
+            VOCABULARY,
+            None,
+        )
+    if not (place / "index.json").exists():
+        before, colon, name = data.rpartition(":")
+        place = Path(before if colon else work) / "corpora" / name / "tokens"
+    if not (place / "index.json").exists():
+        raise Refused(
+            f"{data} is no file and no folder of token shards, and {place} does not exist. `tamis run RECIPE --work "
+            f"{work}` makes a corpus with tokens; or name a Parquet or JSONL file with a column `text`."
+        )
+    feed = Windows(place, context, batch // world, seed=seed, rank=rank, world=world)
+    return feed, feed.shards.index.vocabulary, place / feed.shards.index.tokenizer
+
+
+def _texts(path: Path) -> list[str]:
+    """Column `text` of a Parquet or JSONL file. Memory: the file; large text is for `tamis run` and its shards."""
+    import pyarrow.json
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=["text"]) if path.suffix == ".parquet" else pyarrow.json.read_json(path)
+        column = table.column("text")
+    except (KeyError, ValueError) as error:
+        raise Refused(f"{path} has no column `text`, or is neither Parquet nor JSONL: {error}") from error
+    return [text for text in column.to_pylist() if text]
+
+
+def _body(run: Run) -> dict[str, Any]:
+    import json
+
+    body: dict[str, Any] = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    return {"run": str(run.folder), "parameters": run.config.parameters} | body
+
+
+def _lines(run: Run) -> list[str]:
+    body = _body(run)
+    config, loss = run.config, body["final_loss"]
+    byte = body["tokenizer"] is None and config.vocab == 257
+    unit = f"{loss / math.log(2):.3f} bits/byte" if byte else f"{loss:.3f} nats/token"
+    speed = body["tokens"] / body["cpu_seconds"]
+    found = [
+        f"run       {run.folder}",
+        f"model     {config.parameters:,} parameters without embeddings ({config.layers} layers of {config.width}, "
+        f"{config.heads} heads{f', {config.experts} experts' if config.experts else ''}), vocabulary {config.vocab:,}",
+        f"data      {body['tokens']:,} tokens, {body['epochs']:.2f} epochs, seed {run.settings.seed}",
+        f"loss      {unit} over the last 5% of steps, on training text",
+        f"cost      {body['flops']:.2e} FLOP, {body['cpu_seconds']:.0f} CPU seconds, {speed:,.0f} tokens a CPU second",
+        f"machine   {body['share_of_peak']:.0%} of its measured {body['matmul_flops_per_second'] / 1e9:.0f} GFLOP/s in "
+        f"{run.settings.precision}",
+    ]
+    for one in body["warnings"]:
+        where = f"; documents {', '.join(one['documents'][:8])}" if one["documents"] else ""
+        found.append(f"warning   step {one['step']:,}: {one['message']}{where}")
+    return found
