@@ -136,6 +136,8 @@ def prepare(
 ) -> Prepared:  # fmt: skip
     """Reads the corpora, sets texts aside, writes the streams. work: the workspace that keeps runs and proofs. Raises
     NotHeldOut, NothingToTrainOn, BadReference, BadDesign."""
+    speeds = {size: _speed(work, size, options) for size in options.sizes}
+    tokens = {size: _tokens(size, options, speeds[size]) for size in options.sizes}
     reference = (
         candidates(options.reference, work, options.limit_bytes)
         if options.reference
@@ -159,8 +161,6 @@ def prepare(
     write_atomic(note, json.dumps(identity, indent=1, sort_keys=True) + "\n")
     (folder / "results").mkdir(exist_ok=True)
     texts, proof, share = _held_texts(folder, arms, held_of, reference, options, say)
-    speeds = {size: _speed(work, size, options) for size in options.sizes}
-    tokens = {size: _tokens(size, options, speeds[size]) for size in options.sizes}
     encoder = arm_runs.encoder_of(options.encoder)
     dtype = "<u2" if arm_runs.vocabulary(encoder) <= 1 << 16 else "<u4"
     made = {

@@ -3,11 +3,12 @@ The same bytes for the same figures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from tamis.proof.arm_runs import Measured
 from tamis.proof.preparing import REFERENCE
@@ -62,33 +63,54 @@ def differences(proof: Proof) -> Figure:
 
 
 def curves(proof: Proof) -> Figure:
-    """Bits per byte of the reference while training, thin for each seed, heavy for the mean of the arm."""
+    """Bits per byte of the reference while training, thin for each seed, heavy for the mean of the arm; below, the
+    difference of each pair on the way."""
     sizes = proof.prepared.options.sizes
-    figure = _figure(5.2 * len(sizes) + 0.6, 3.9)
-    panels = figure.subplots(1, len(sizes), squeeze=False)[0]
+    figure = _figure(5.6 * len(sizes) + 0.4, 5.2)
+    panels = figure.subplots(2, len(sizes), squeeze=False, sharex="col", height_ratios=[3, 2])
     text = proof.prepared.primary[0]
-    for axes, size in zip(panels, sizes, strict=True):
+    where = "the reference" if text == REFERENCE else f"the text held out of {text}"
+    for (upper, lower), size in zip(panels.T, sizes, strict=True):
+        found = {}
         for arm, colour in (("A", RED), ("B", BLUE)):
             mine = [one for one in proof.results if one.arm == arm and one.size == size]
-            _arm(axes, mine, colour, f"{arm} {printable(proof.prepared.arms[arm].name, 24)}", text)
-        axes.set(xlabel="tokens seen", ylabel="bits per byte", xscale="log")
-        where = "the reference" if text == REFERENCE else f"the text held out of {text}"
-        axes.set_title(f"{size}: {where} on the way\n(a part of it; large dots: all of it, at the end)", fontsize=9.5)
-        axes.legend(frameon=False, fontsize=8.5)
-        _plain(axes)
+            found[arm] = {one.seed: np.array(one.probe) for one in mine if len(one.probe) > 1}
+            _arm(
+                upper, mine, found[arm].values(), colour, f"{arm} {printable(proof.prepared.arms[arm].name, 24)}", text
+            )
+        upper.set(ylabel="bits per byte")
+        upper.set_title(f"{size}: {where} on the way\n(lines: the first of its documents; dots: all)", fontsize=9.5)
+        upper.legend(frameon=False, fontsize=8.5)
+        both = [(found["A"][seed], found["B"][seed]) for seed in found["A"] if seed in found["B"]]
+        gaps = [(a[:, 0], b[:, 1] - a[:, 1]) for a, b in both if np.array_equal(a[:, 0], b[:, 0])]
+        for tokens, gap in gaps:
+            lower.plot(tokens, gap, color=GREY, linewidth=0.8)
+        if gaps:
+            lower.plot(gaps[0][0], np.mean([gap for _, gap in gaps], axis=0), color="#222222", linewidth=2)
+        lower.axhline(0, color="#222222", linewidth=0.8)
+        lower.set(xlabel="tokens seen", ylabel="B - A, pairs and mean")
+        lower.xaxis.set_major_formatter(_thousands)
+        for axes in (upper, lower):
+            _plain(axes)
     return figure
 
 
-def _arm(axes: Axes, runs: Sequence[Measured], colour: str, name: str, text: str) -> None:
-    seen = [np.array(one.probe) for one in runs if len(one.probe) > 1]
-    for points in seen:
-        axes.plot(points[:, 0], points[:, 1], color=colour, linewidth=0.7, alpha=0.35)
-    if seen and len({points.shape for points in seen}) == 1:
-        mean = np.mean(seen, axis=0)
+def _arm(
+    axes: Axes, runs: Sequence[Measured], seen: Iterable[npt.NDArray[np.float64]], colour: str, name: str, text: str
+) -> None:
+    points = list(seen)
+    for one in points:
+        axes.plot(one[:, 0], one[:, 1], color=colour, linewidth=0.7, alpha=0.4)
+    if points and len({one.shape for one in points}) == 1:
+        mean = np.mean(points, axis=0)
         axes.plot(mean[:, 0], mean[:, 1], color=colour, linewidth=2, label=name)
         name = ""
     ends = np.array([[one.tokens, one.bits[text][""]] for one in runs])
     axes.plot(ends[:, 0], ends[:, 1], "o", color=colour, markersize=4, alpha=0.6, label=name or None)
+
+
+def _thousands(value: float, _: int) -> str:
+    return f"{value / 1e6:g} M" if abs(value) >= 1e6 else f"{value / 1e3:g} k" if value else "0"
 
 
 def _names(proof: Proof) -> str:

@@ -304,7 +304,8 @@ def _worth(prepared: Prepared, comparison: Comparison, law: Path | None) -> tupl
     draws = resampled_sums(d.differences[None])[0] / d.n
     gains = [nats_per_token(-float(one), per_token) for one in draws]
     try:
-        fit = from_json(json.loads(law.read_text(encoding="utf-8")))
+        body = json.loads(law.read_text(encoding="utf-8"))
+        fit = from_json(body["params"]["law"] if "params" in body else body)  # of `scale run`, or of `scale fit`
         worth = [
             kind(fit, parameters, prepared.tokens[size], nats_per_token(-d.value, per_token), gains=gains)
             for kind in (data_equivalent, compute_equivalent)

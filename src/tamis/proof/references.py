@@ -279,7 +279,7 @@ def _pods() -> Callable[[], Rows]:
     return rows
 
 
-_CODE = re.compile(r"[A-Z]<+\s?((?:[^<>]|(?<=-)>)*?)\s?>+")
+_CODE = re.compile(r"[A-Z]<<+\s(.{0,500}?)\s>>+|[A-Z]<([^<>]{0,500})>", re.S)
 
 
 def plain_pod(source: str) -> str:
@@ -300,7 +300,7 @@ def plain_pod(source: str) -> str:
             kept.append(part)
     text = "\n\n".join(kept)
     for _ in range(3):
-        text = _CODE.sub(lambda found: found[1].split("|")[0], text)
+        text = _CODE.sub(lambda found: (found[1] or found[2] or "").split("|")[0], text)
     return text
 
 
