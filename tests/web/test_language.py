@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from tamis.people.answers import SAID, BadAnswer
 from tamis.web.language import LANGUAGES, Words, catalogue, choose
 
 
@@ -13,6 +14,15 @@ def test_every_language_says_the_same_things() -> None:
             names = set(re.findall(r"\{(\w+)\}", message))
             assert names == set(re.findall(r"\{(\w+)\}", other[key])), key
             assert other[key].strip(), key
+
+
+def test_refusals_are_said_in_every_language() -> None:
+    assert {f"bad.{key}": said for key, said in SAID.items()}.items() <= catalogue("en").items()
+    inner = BadAnswer.of("few_labels", number="1", least="2")
+    error = BadAnswer.of("of_question", name="flaws", why=inner)
+    assert str(error) == Words("en").refusal(error) == "flaws: too few labels: 1 given, at least 2 needed"
+    assert Words("zh").refusal(error) == "flaws：标签太少：已选 1 个，至少需要 2 个"
+    assert Words("zh").refusal(BadAnswer("the owner's own words")) == "the owner's own words"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 TIE = "tie"
@@ -16,8 +16,56 @@ DIFF_WORDS = 4_000
 SPAN_F1 = 0.8
 
 
+# What is said of an answer that does not fit its question, by key. The pages say it in other languages too: the
+# catalogues of `tamis.web` have every key as `bad.KEY`.
+SAID = {
+    "one_of": "choose one of {names}, not {given}",
+    "labels": "give a list of labels, not {given}",
+    "among": "choose among {names}; there is no {given}",
+    "number": "give a whole number from {first} to {last}, not {given}",
+    "order": "give the responses in order, best first, not {given}",
+    "each_once": "put each of {names} into the order once",
+    "no_ties": "no two responses may share a place here",
+    "places": "give every item a place",
+    "best_place": "give the best item its place at least",
+    "spans": "give a list of at most {most} spans, not {given}",
+    "span": "a passage is given as start,end,label",
+    "span_place": "a span has a start before its end, both within the {length} characters of the text",
+    "span_label": "a span's label is one of {names}, not {given}",
+    "span_twice": "the span from {start} to {end} is there twice",
+    "span_overlap": "the spans at {first} and {second} overlap",
+    "text": "write a text, not {given}",
+    "characters": "the text holds characters that cannot be stored: write it again",
+    "empty": "the text is empty",
+    "long": "the text has {length} characters; {most} is the most",
+    "few_labels": "too few labels: {number} given, at least {least} needed",
+    "many_labels": "too many labels: {number} given, at most {most} allowed",
+    "few_spans": "too few spans: {number} given, at least {least} needed",
+    "many_spans": "too many spans: {number} given, at most {most} allowed",
+    "few_characters": "too few characters: {number} given, at least {least} needed",
+    "many_characters": "too many characters: {number} given, at most {most} allowed",
+    "rubric": "a rubric's answer is an object: question name -> answer",
+    "no_question": "there is no question named {name}",
+    "unanswered": "question {name} is not answered yet",
+    "of_question": "{name}: {why}",
+}
+
+
 class BadAnswer(ValueError):
-    """An answer that does not fit its question: one sentence for the person who gave it."""
+    """An answer that does not fit its question: one sentence for the person who gave it.
+
+    `key` and `values`: the sentence in SAID, for who says it in another language; a value may be a BadAnswer itself.
+    `key` is empty where the sentence is for whoever made the task.
+    """
+
+    def __init__(self, said: str, key: str = "", values: Mapping[str, Any] | None = None) -> None:
+        super().__init__(said)
+        self.key, self.values = key, dict(values or {})
+
+    @classmethod
+    def of(cls, key: str, **values: Any) -> BadAnswer:
+        """A refusal of SAID."""
+        return cls(SAID[key].format(**values), key, values)
 
 
 class _Named(Protocol):
@@ -63,7 +111,7 @@ def normalised(question: Asked, kind: str, value: Any, options: Sequence[str], t
     if kind == "pairwise":
         allowed = [*options, TIE] if question.ties else list(options)
         if not isinstance(value, str) or value not in allowed:
-            raise BadAnswer(f"choose one of {', '.join(allowed)}, not {_shown(value)}")
+            raise BadAnswer.of("one_of", names=", ".join(allowed), given=_shown(value))
         return value
     if kind in ("preference", "ranking"):
         return _order(value, options, ties=kind == "preference" and question.ties)
@@ -141,16 +189,16 @@ def changes(old: str, new: str) -> list[list[Any]]:
 def _label(question: Asked, value: Any) -> str:
     names = [str(label.name) for label in question.labels]
     if not isinstance(value, str) or value not in names:
-        raise BadAnswer(f"choose one of {', '.join(names)}, not {_shown(value)}")
+        raise BadAnswer.of("one_of", names=", ".join(names), given=_shown(value))
     return value
 
 
 def _labels(question: Asked, value: Any) -> list[str]:
     names = [label.name for label in question.labels]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadAnswer(f"give a list of labels, not {_shown(value)}")
+        raise BadAnswer.of("labels", given=_shown(value))
     if unknown := [item for item in value if item not in names]:
-        raise BadAnswer(f"choose among {', '.join(names)}; there is no {_shown(unknown[0])}")
+        raise BadAnswer.of("among", names=", ".join(names), given=_shown(unknown[0]))
     chosen = [name for name in names if name in value]
     _count(question, len(chosen), "label")
     return chosen
@@ -163,65 +211,65 @@ def _rating(question: Asked, value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not first <= value <= last:
-        raise BadAnswer(f"give a whole number from {first} to {last}, not {_shown(value)}")
+        raise BadAnswer.of("number", first=first, last=last, given=_shown(value))
     return value
 
 
 def _order(value: Any, options: Sequence[str], ties: bool) -> list[list[str]]:
     if not isinstance(value, list):
-        raise BadAnswer(f"give the responses in order, best first, not {_shown(value)}")
+        raise BadAnswer.of("order", given=_shown(value))
     groups = [item if isinstance(item, list) else [item] for item in value]
     given = [name for group in groups for name in group]
     if not all(isinstance(name, str) for name in given) or sorted(given) != sorted(options):
-        raise BadAnswer(f"put each of {', '.join(options)} into the order once")
+        raise BadAnswer.of("each_once", names=", ".join(options))
     if not ties and any(len(group) > 1 for group in groups):
-        raise BadAnswer("no two responses may share a place here")
+        raise BadAnswer.of("no_ties")
     return [sorted(group, key=list(options).index) for group in groups if group]
 
 
 def _spans(question: Asked, value: Any, text: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or len(value) > SPANS:
-        raise BadAnswer(f"give a list of at most {SPANS:,} spans, not {_shown(value)}")
+        raise BadAnswer.of("spans", most=f"{SPANS:,}", given=_shown(value))
     names = {label.name for label in question.labels}
     spans: list[dict[str, Any]] = []
     for item in value:
         given: dict[str, Any] = item if isinstance(item, dict) else {}
         start, end, label = given.get("start"), given.get("end"), given.get("label")
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
-            raise BadAnswer(f"a span has a start before its end, both within the {len(text):,} characters of the text")
+            raise BadAnswer.of("span_place", length=f"{len(text):,}")
         if not isinstance(label, str) or label not in names:
-            raise BadAnswer(f"a span's label is one of {', '.join(sorted(names))}, not {_shown(label)}")
+            raise BadAnswer.of("span_label", names=", ".join(sorted(names)), given=_shown(label))
         spans.append({"start": start, "end": end, "label": label})
     spans.sort(key=lambda span: (span["start"], span["end"], span["label"]))
     for one, two in itertools.pairwise(spans):
         if one == two:
-            raise BadAnswer(f"the span from {one['start']} to {one['end']} is there twice")
+            raise BadAnswer.of("span_twice", start=one["start"], end=one["end"])
         if two["start"] < one["end"] and not question.overlapping:
-            raise BadAnswer(f"the spans at {one['start']} and {two['start']} overlap")
+            raise BadAnswer.of("span_overlap", first=one["start"], second=two["start"])
     _count(question, len(spans), "span")
     return spans
 
 
 def _written(question: Asked, value: Any) -> str:
     if not isinstance(value, str):
-        raise BadAnswer(f"write a text, not {_shown(value)}")
+        raise BadAnswer.of("text", given=_shown(value))
     text: str = value.replace("\r\n", "\n").replace("\r", "\n")
     # PostgreSQL cannot hold NUL, and UTF-8 no lone surrogate.
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise BadAnswer("the text holds characters that cannot be stored: write it again")
+        raise BadAnswer.of("characters")
     if not text.strip():
-        raise BadAnswer("the text is empty")
+        raise BadAnswer.of("empty")
     if len(text) > LONGEST:
-        raise BadAnswer(f"the text has {len(text):,} characters; {LONGEST:,} is the most")
+        raise BadAnswer.of("long", length=f"{len(text):,}", most=f"{LONGEST:,}")
     _count(question, len(text), "character")
     return text
 
 
 def _count(question: Asked, number: int, noun: str) -> None:
     if number < question.least:
-        raise BadAnswer(f"{number:,} {noun}{'' if number == 1 else 's'}: at least {question.least:,} are needed")
+        raise BadAnswer.of(f"few_{noun}s", number=f"{number:,}", least=f"{question.least:,}")
     if question.most is not None and number > question.most:
-        raise BadAnswer(f"{number:,} {noun}s: at most {question.most:,} are allowed")
+        raise BadAnswer.of(f"many_{noun}s", number=f"{number:,}", most=f"{question.most:,}")
 
 
 def _shown(value: Any) -> str:

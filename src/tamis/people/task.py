@@ -311,21 +311,21 @@ class LabelTask(_Asked):
         if self.kind != "rubric":
             return normalised(self, self.kind, value, options, text)
         if not isinstance(value, dict):
-            raise BadAnswer("a rubric's answer is an object: question name -> answer")
+            raise BadAnswer.of("rubric")
         known = {question.name for question in self.questions}
         if unknown := sorted(set(value) - known):
-            raise BadAnswer(f"there is no question named {unknown[0]}")
+            raise BadAnswer.of("no_question", name=unknown[0])
         answers = {}
         for question in self.questions:
             given = value.get(question.name)
             if given is None or given == "":
                 if not question.optional:
-                    raise BadAnswer(f"question {question.name} is not answered yet")
+                    raise BadAnswer.of("unanswered", name=question.name)
                 continue
             try:
                 answers[question.name] = normalised(question, question.kind, given, options, text)
             except BadAnswer as error:
-                raise BadAnswer(f"{question.name}: {error}") from None
+                raise BadAnswer.of("of_question", name=question.name, why=error) from None
         return answers
 
     def matches(self, value: Any, answer: Any) -> bool:

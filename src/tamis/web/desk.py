@@ -402,7 +402,7 @@ def _span(text: str) -> dict[str, Any]:
     start, _, rest = text.partition(",")
     end, _, label = rest.partition(",")
     if not (start.isascii() and start.isdigit() and end.isascii() and end.isdigit()) or len(start) + len(end) > 20:
-        raise BadAnswer("a passage is given as start,end,label")
+        raise BadAnswer.of("span")
     return {"start": int(start), "end": int(end), "label": label}
 
 
@@ -417,5 +417,5 @@ def _order(form: Form, name: str, ties: bool) -> list[list[str]]:
             rest.append(key)
     ordered = [groups[place] for place in sorted(groups)]
     if rest and (not ties or not ordered):
-        raise BadAnswer("give every item a place" if not ties else "give the best item its place at least")
+        raise BadAnswer.of("best_place" if ties else "places")
     return [*ordered, rest] if rest else ordered

@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from tamis.people.answers import BadAnswer
+
 # Code in the cookie and in <html lang>, and the name that its speakers read in the switch.
 LANGUAGES: Mapping[str, str] = {"en": "English", "zh": "中文"}
 
@@ -53,6 +55,13 @@ class Words:
     def find(self, key: str) -> str | None:
         """The message, or None where there is none."""
         return self._messages.get(key)
+
+    def refusal(self, error: BadAnswer) -> str:
+        """What is wrong with an answer."""
+        if not error.key:
+            return str(error)
+        values = {k: self.refusal(v) if isinstance(v, BadAnswer) else v for k, v in error.values.items()}
+        return self(f"bad.{error.key}", **values)
 
     def minutes(self, seconds: float) -> str:
         """A stretch of time as people say it: `about 4 min`, `1 h 10 min`."""

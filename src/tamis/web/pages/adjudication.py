@@ -91,9 +91,8 @@ def router(site: Site) -> APIRouter:
                 raise BadAnswer(visitor.words("adjudicate.say_why"))
             await store.adjudicate(example, site.desks.named(assignment, value), visitor.me.id, why)
         except BadAnswer as error:
-            return await page(
-                request, visitor, example, 422, value=value, why=why, notice=str(error), notice_bad=True
-            )  # fmt: skip
+            said = visitor.words.refusal(error)
+            return await page(request, visitor, example, 422, value=value, why=why, notice=said, notice_bad=True)
         return await page(request, visitor, notice=visitor.words("adjudicate.kept"))
 
     @routes.get("/text/{part}")

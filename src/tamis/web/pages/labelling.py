@@ -137,7 +137,7 @@ def router(site: Site) -> APIRouter:
                 await store.next_for(me.id),
                 value=value,
                 status=422,
-                notice=visitor.words("answer.bad", why=str(error)),
+                notice=visitor.words("answer.bad", why=visitor.words.refusal(error)),
                 notice_kind="bad",
             )
         except StoreError as error:
@@ -203,7 +203,7 @@ def router(site: Site) -> APIRouter:
         try:
             value, notice = _changed_spans(site, form, given, visitor.words)
         except BadAnswer as error:
-            value, notice = None, visitor.words("answer.bad", why=str(error))
+            value, notice = None, visitor.words("answer.bad", why=visitor.words.refusal(error))
         return await work(request, visitor, given, value=value, notice=notice, notice_kind="bad" if notice else "")
 
     @routes.post("/label/preview")
