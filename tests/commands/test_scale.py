@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tamis.commands.scale import app
-from tamis.proof import scaling
+from tamis.commands.scale import _fresh, app
+from tamis.proof import runs, scaling
 
 TRUTH = np.array([400.0, 2000.0, 1.8, 0.35, 0.37])
 
@@ -84,3 +84,31 @@ def test_trends(tmp_path: Path) -> None:
     twice = CliRunner().invoke(app, ["trends", str(path), "--size", "N", "--metric", "score", "--seed", "seed"])
     assert twice.exit_code == 2
     assert "occurs twice" in twice.stderr
+
+
+def test_json_without_a_bootstrap_is_json(table: Path, tmp_path: Path) -> None:
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is no JSON")
+
+    found = CliRunner().invoke(app, ["fit", str(table), *COLUMNS, "--bootstrap", "0", "--json"])
+    assert found.exit_code == 0, found.output
+    body = json.loads(found.stdout, parse_constant=refuse)
+    assert body["tokens_per_parameter"][0]["low"] is None
+    few = tmp_path / "few.csv"
+    few.write_text("N,C,loss\n1e6,1e15,3\n2e6,2e15,2.9\n")
+    said = CliRunner().invoke(app, ["fit", str(few), *COLUMNS, "--json"])
+    assert said.exit_code == 1
+    assert json.loads(said.stdout, parse_constant=refuse)["objective"] is None
+
+
+def test_the_middle_of_a_curve_of_repeats_is_no_run_of_fresh_tokens() -> None:
+    rows = runs.make(
+        [1e6, 1e6, 2e6, 2e6],
+        [3.5, 3.0, 3.4, 2.9],
+        tokens=[1e8, 4e8, 1e8, 2e8],
+        unique=[1e8, 1e8, 2e8, 2e8],
+        curve=["a", "a", "b", "b"],
+    )
+    fresh = _fresh(rows)  # a ends after four epochs: its point at one epoch is the middle of a longer schedule
+    assert fresh.curve == ("b",)
+    assert fresh.loss.tolist() == [2.9]

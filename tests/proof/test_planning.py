@@ -126,3 +126,23 @@ def test_the_constants_of_repetition_are_found_again() -> None:
 def test_repeats_need_repeated_runs() -> None:
     table = runs.make([1e6] * 9, [3.0] * 9, tokens=[1e8] * 9, unique=[1e8] * 9)
     assert repeats.fit(table, CHINCHILLA).status is Status.TOO_FEW_POINTS
+
+
+def test_far_more_tokens_a_parameter_than_the_runs_had_is_said_of_a_stored_fit_too() -> None:
+    params, tokens = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e6, 1e9, 5), np.geomspace(1e8, 1e11, 5)))
+    made = scaling.fit(runs.make(params, scaling.law(CHINCHILLA.values, params, tokens), tokens=tokens))
+    again = scaling.from_json(made.to_json(draws=True))
+    for law in (made, again):
+        far = plan(law, flops=1e24, requests=1e18)
+        assert any("tokens a parameter, where the runs have at most 1e+05" in note for note in far.notes)
+        assert not any("such laws" in note for note in plan(law, flops=1e20).notes)
+
+
+def test_an_interval_that_ends_at_the_search_is_said_to_be_open() -> None:
+    values = np.array([400, 2000, 1.8, 0.35, 0.37])
+    params, tokens = (axis.ravel() for axis in np.meshgrid(np.geomspace(1e7, 3e8, 4), np.geomspace(1e9, 2e9, 4)))
+    unique = np.full(len(tokens), 5e8)
+    # Repeats that are worth as much as fresh tokens, seen through noise: no upper end can be told.
+    loss = scaling.law(values, params, tokens) * np.exp(np.random.default_rng(0).normal(0, 0.01, len(tokens)))
+    found = repeats.fit(runs.make(params, loss, tokens=tokens, unique=unique), law_of(*values), bootstrap=40)
+    assert found.status is not Status.CONVERGED or "no upper end" in found.why

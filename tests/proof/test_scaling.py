@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,31 @@ def test_bad_tables_are_refused_with_the_place(tmp_path: Path) -> None:
         runs.read(path, params="N", flops="C", loss="los")
     with pytest.raises(runs.BadTable, match="tokens or FLOP"):
         runs.read(path, params="N", loss="loss")
+    path.write_text("N,C,loss,run\n1e6,1e15,3.1,a\n2e6,2e15,3.0,\n")
+    with pytest.raises(runs.BadTable, match="row 2: `run` is empty"):
+        runs.read(path, params="N", flops="C", loss="loss", curve="run")
+
+
+def test_a_run_is_dropped_with_its_whole_curve() -> None:
+    curves = runs.make(
+        [1e6] * 3 + [2e6] * 3 + [4e6] * 3,
+        [9.0, 5.0, 3.0, 4.9, 4.5, 4.4, 8.0, 3.5, 2.0],
+        tokens=[1e6, 1e7, 1e8] * 3,
+        curve=["a"] * 3 + ["b"] * 3 + ["c"] * 3,
+    )
+    left = curves.without_highest(1)  # the highest point is a's first, the highest end b's
+    assert left.curve == ("a",) * 3 + ("c",) * 3
+    assert left.loss.tolist() == [9.0, 5.0, 3.0, 8.0, 3.5, 2.0]
+    ends = runs.make([1e6, 2e6, 4e6], [3.0, 4.4, 2.0], tokens=[1e8] * 3)
+    assert ends.without_highest(1).loss.tolist() == [3.0, 2.0]
+    assert len(ends.without_highest(9)) == 0
+
+
+def test_what_is_not_known_is_null_in_json() -> None:
+    few = scaling.fit(runs.make([1e6] * 3, [3.0] * 3, tokens=[1e8] * 3))
+    assert few.status is Status.TOO_FEW_POINTS
+    json.dumps(few.to_json(), allow_nan=False)
+    assert scaling.Interval(1.0, float("nan"), float("inf")).to_json() == {"value": 1.0, "low": None, "high": None}
+    status, why, _ = scaling.examine(runs.make([1e6] * 3, [3.0] * 3, tokens=[1e8] * 3), TRUTH)
+    assert status is Status.TOO_FEW_POINTS
+    assert "3 runs" in why

@@ -102,3 +102,20 @@ def test_columns_that_do_not_fit_are_refused() -> None:
         trends.trends([0, 1], {"m": [1, 2]})
     with pytest.raises(trends.BadTrend, match="values"):
         trends.trends(SIZE, {"m": [1, 2]})
+
+
+def test_bends_and_jumps_of_many_metrics_are_corrected_together() -> None:
+    """Forty metrics that only rise: by chance the end of some bends down. A clear U among them is still seen."""
+    rng = np.random.default_rng(2)
+    # Steep, then level: the second slope is noise, so one in forty looks significantly down.
+    metrics = {f"m{at}": np.minimum(X, 8.5) + rng.normal(0, 0.2, len(X)) for at in range(40)}
+    metrics["u"] = 0.3 * (X - 8) ** 2 + rng.normal(0, 0.02, len(X))
+    found = {one.metric: one for one in trends.trends(SIZE, metrics)}
+    alone = [name for name, one in found.items() if one.lines is not None and one.lines.u]
+    assert len(alone) > 1  # without a correction
+    assert [name for name, one in found.items() if one.shape in (Shape.U, Shape.INVERTED_U)] == ["u"]
+    for one in found.values():
+        assert one.lines is not None
+        assert one.p_u >= one.lines.p
+        assert one.p_jump >= one.p_sharp
+        assert one.shape is not Shape.EMERGENT

@@ -215,7 +215,11 @@ def _fresh(rows: Runs) -> Runs:
     """The runs that the law of distinct tokens is fitted to: those without repeats."""
     from tamis.proof.repeats import ONCE
 
-    return rows if rows.unique is None else rows.take(rows.tokens / rows.unique <= ONCE)
+    if rows.unique is None:
+        return rows
+    ends = rows.finals()  # before choosing: a point in the middle of a curve of repeats is no run of its own
+    assert ends.unique is not None
+    return ends.take(ends.tokens / ends.unique <= ONCE)
 
 
 def _ratios(law: LossFit) -> list[dict[str, float]]:
@@ -280,7 +284,7 @@ def _lines(
         lines.append(f"{frontier.name.split(':')[0]} {said}")
     for form in forms:
         values = ", ".join(f"{name} {value:.4g}" for name, value in form.parameters.items())
-        objective = "" if form.objective is None else f"; objective {form.objective:.6g}"
+        objective = "" if form.objective is None else f"; Huber sum {form.objective:.6g}"
         lines.append(f"{form.name}: {values or f'{form.status}: {form.why}'}{objective}")
     if worth is not None:
         pairs = (("R_D*", worth.data), ("R_N*", worth.params))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tamis.proof import logsumexp
 from tamis.proof.loss_problem import DELTA
-from tamis.proof.runs import Runs
+from tamis.proof.runs import FLOP_PER_PARAMETER_TOKEN, Runs
 from tamis.proof.scaling import Interval, Status, spread
 
 Floats = npt.NDArray[np.float64]
@@ -77,7 +77,8 @@ class Frontier:
 
 @dataclass(frozen=True)
 class Form:
-    """Another form of the law: its parameters, and the same objective as the main fit's, to be compared."""
+    """Another form of the law: its parameters, and the Huber sum (delta 1e-3) of ln L, that of the main fit by default,
+    to be compared."""
 
     name: str
     formula: str
@@ -131,7 +132,11 @@ def envelope(runs: Runs, *, bootstrap: int = 200, seed: int = 42) -> Frontier:
     random = np.random.RandomState(seed)
     draws = [line(random.choice(len(curves), len(curves), replace=True)) for _ in range(bootstrap)]
     slopes = np.array([draw[0] for draw in draws if draw])
-    a = Interval(found[0], *spread(slopes), method="bootstrap over runs") if len(slopes) > bootstrap / 2 else None
+    if not bootstrap:
+        nan = float("nan")
+        a: Interval | None = Interval(found[0], nan, nan, method="none")
+    else:
+        a = Interval(found[0], *spread(slopes), method="bootstrap over runs") if len(slopes) > bootstrap / 2 else None
     if a is None:
         return Frontier(name, Status.FLAT, "most resamples of the runs have fewer than 3 sizes on the envelope")
     return Frontier(name, Status.CONVERGED, f"{len(curves)} curves", a, float(np.exp(found[1])))
@@ -165,7 +170,8 @@ def isoflop(runs: Runs, *, bootstrap: int = 1000, seed: int = 42) -> Frontier:
         return Frontier(
             name, Status.FLAT, "the parabolas' lowest points vanish in many resamples of the runs", levels=levels
         )
-    a = Interval(slope, *spread(np.array(slopes)), method="bootstrap over runs within levels")
+    ends = spread(np.array(slopes)) if slopes else (float("nan"), float("nan"))
+    a = Interval(slope, *ends, method="bootstrap over runs within levels" if slopes else "none")
     return Frontier(
         name,
         Status.CONVERGED,
@@ -298,7 +304,9 @@ def overtraining(runs: Runs) -> Form:
     runs = runs.finals()
     if len(runs) < 7:
         return Form("over-training", formula, Status.TOO_FEW_POINTS, f"{len(runs)} runs; at least 7 are needed")
-    m, c, y = np.log(runs.tokens / runs.params), np.log(runs.flops), np.log(runs.loss)
+    # C is 6 N D, whatever the table counts as FLOP: the form needs M and C to give N and D back.
+    compute = FLOP_PER_PARAMETER_TOKEN * runs.params * runs.tokens
+    m, c, y = np.log(runs.tokens / runs.params), np.log(compute), np.log(runs.loss)
     m0, c0 = float(m.mean()), float(c.mean())
     zero, one = np.zeros_like(m), np.ones_like(m)
     m, c = m - m0, c - c0
@@ -330,7 +338,8 @@ def overtraining(runs: Runs) -> Form:
     }
 
     def predict(params: npt.ArrayLike, tokens: npt.ArrayLike) -> Floats:
-        ratio, flops = np.asarray(tokens) / np.asarray(params), 6 * np.asarray(params) * np.asarray(tokens)
+        ratio = np.asarray(tokens) / np.asarray(params)
+        flops = FLOP_PER_PARAMETER_TOKEN * np.asarray(params) * np.asarray(tokens)
         return np.asarray(values["E"] + (values["a"] * ratio**eta + values["b"] * ratio**-eta) * flops**-eta)
 
     why = f"tokens a parameter from {np.exp(m.min() + m0):.2g} to {np.exp(m.max() + m0):.2g}"

@@ -50,7 +50,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         names = ("params", "tokens", "epochs", "loss", "flops", "serving", "tokens_per_parameter")
-        body: dict[str, Any] = {name: _json(getattr(self, name)) for name in names}
+        body: dict[str, Any] = {name: getattr(self, name).to_json() for name in names}
         return body | {"extrapolates": self.extrapolates, "notes": list(self.notes), "sentence": self.sentence}
 
 
@@ -227,9 +227,9 @@ def _unreachable(fit: LossFit, flops: float | None, loss: float | None, unique: 
 
 def _ratio_note(fit: LossFit, ratio: float) -> list[str]:
     """Sardana et al. 2024: a law fitted near 20 tokens a parameter promises too much of far more tokens."""
-    if fit.runs is None:
+    if "tokens_per_parameter" not in fit.fitted:
         return []
-    most = float((fit.runs.tokens / fit.runs.params).max())
+    most = fit.fitted["tokens_per_parameter"][1]
     if ratio <= most:
         return []
     return [f"{ratio:.3g} tokens a parameter, where the runs have at most {most:.3g}: such laws promise too much there"]
@@ -241,10 +241,6 @@ def _interval(values: Floats, level: float) -> Interval:
     with np.errstate(invalid="ignore"):
         low, high = spread(np.minimum(values[1:], 1e300), level)  # infinite draws still have an order
     return Interval(float(values[0]), low, high if high < 1e299 else np.inf, level, "bootstrap over runs")
-
-
-def _json(interval: Interval) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in interval.to_json().items()}
 
 
 def amount(value: float) -> str:

@@ -129,6 +129,8 @@ def fit(runs: Runs, base: LossFit | None = None, *, bootstrap: int = 200, seed: 
         return Repeats(data, params, Status.AT_BOUND, why, objective)
     epochs = float((repeated.tokens / np.asarray(repeated.unique)).max())
     why = f"{len(repeated)} repeated runs, up to {epochs:.3g} epochs"
+    if np.isclose(data.high, RANGE[1], rtol=1e-2):
+        why += f"; R_D* has no upper end: {RANGE[1]:g}, the bound of the search, is in its interval"
     if at_edge[1]:
         why += "; R_N* is at its bound: no model was much larger than its distinct tokens can use"
     return Repeats(data, params, Status.CONVERGED, why, objective)

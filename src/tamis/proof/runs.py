@@ -53,11 +53,18 @@ class Runs:
         )
 
     def without_highest(self, count: int) -> Runs:
-        """Without the `count` rows of highest loss, the order of the others kept."""
+        """Without the `count` runs of highest final loss, the order of the others kept. A run goes with its whole
+        curve: without its last point alone, an earlier one would pass for its end."""
         if count <= 0:
             return self
-        keep = np.ones(len(self), dtype=bool)
-        keep[np.argsort(-self.loss, kind="stable")[:count]] = False
+        ends = self.finals()
+        highest = np.argsort(-ends.loss, kind="stable")[:count]
+        if self.curve is None or ends.curve is None:
+            keep = np.ones(len(self), dtype=bool)
+            keep[highest] = False
+        else:
+            dropped = {ends.curve[at] for at in highest}
+            keep = np.array([name not in dropped for name in self.curve], dtype=bool)
         return self.take(keep)
 
     def finals(self) -> Runs:
@@ -147,7 +154,10 @@ def read_columns(path: Path, names: Sequence[str], *, numbers: bool = True) -> d
             raise BadTable(f"{path} has no column `{name}`{hint} It has: {', '.join(table.column_names)}")
         column = table.column(name)
         if not numbers:
-            found[name] = np.array([str(value) for value in column.to_pylist()], dtype=object)
+            labels = ["" if value is None else str(value) for value in column.to_pylist()]
+            if "" in labels:  # they would all pass for one run
+                raise BadTable(f"{path} row {labels.index('') + 1}: `{name}` is empty")
+            found[name] = np.array(labels, dtype=object)
             continue
         try:
             found[name] = np.array(

@@ -47,8 +47,10 @@ class Interval:
     level: float = 0.95
     method: str = ""
 
-    def to_json(self) -> dict[str, float]:
-        return {"value": self.value, "low": self.low, "high": self.high}
+    def to_json(self) -> dict[str, float | None]:
+        """What is open or unknown is null."""
+        body = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: value if np.isfinite(value) else None for name, value in body.items()}
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class LossFit:
     lost_draws: int = 0  # resamples whose fit was unreliable; they are in the draws
     profile: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     flags: tuple[Flag, ...] = ()
-    fitted: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # range of params, tokens, flops
+    # Ranges of params, tokens, flops, tokens_per_parameter.
+    fitted: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     runs: Runs | None = None
 
     @property
@@ -150,7 +153,8 @@ class LossFit:
 
     def to_json(self, *, draws: bool = False) -> dict[str, Any]:
         """The published form. An unreliable fit has no parameters, only its status."""
-        body: dict[str, Any] = {"parameters": None, "objective": self.objective, "status": str(self.status)}
+        objective = self.objective if np.isfinite(self.objective) else None
+        body: dict[str, Any] = {"parameters": None, "objective": objective, "status": str(self.status)}
         body["why"] = self.why
         body |= {
             "loss_function": self.loss_function,
@@ -204,6 +208,7 @@ def from_json(body: Mapping[str, Any]) -> LossFit:
         status=Status(body["status"]),
         why=str(body.get("why", "")),
         loss_function=body.get("loss_function", "huber"),
+        delta=float(body.get("delta", DELTA)),
         draws=np.array(body["draws"]) if body.get("draws") else None,
         profile=profile,
         fitted={name: (float(pair[0]), float(pair[1])) for name, pair in body.get("fitted", {}).items()},
@@ -306,16 +311,21 @@ def examine(runs: Runs, values: Sequence[float], loss_function: LossFunction = "
     start = problem.theta(np.array(values, dtype=np.float64)[None])
     residual = logsumexp.predict(problem.design, start)[0] - problem.target
     best = fit(runs, loss_function=loss_function, profiles=False)
+    if best.status is Status.TOO_FEW_POINTS:
+        return best.status, best.why, float("nan")
     objective = float((logsumexp.huber(residual, DELTA) if loss_function == "huber" else np.abs(residual)).sum())
     excess = objective / best.objective - 1
     if excess > 1e-3:
         why = f"its objective {objective:.6g} is {excess:.1%} above that of the optimum, {best.objective:.6g}"
         return Status.STOPPED_EARLY, why, objective
+    if not best.reliable:
+        return best.status, best.why, objective
     return best.status, f"its objective {objective:.6g} is that of the optimum", objective
 
 
 def _sizes(runs: Runs) -> dict[str, Floats]:
-    return {"params": runs.params, "tokens": runs.tokens, "flops": runs.flops}
+    ratio = runs.tokens / runs.params
+    return {"params": runs.params, "tokens": runs.tokens, "flops": runs.flops, "tokens_per_parameter": ratio}
 
 
 def _too_few(runs: Runs) -> str:

@@ -15,7 +15,7 @@ from tamis.proof.planning import SERVING, Plan, amount
 from tamis.proof.repeats import PUBLISHED, Repeats, effective
 from tamis.proof.runs import FLOP_PER_PARAMETER_TOKEN, Runs
 from tamis.proof.scaling import LossFit, law, optimum
-from tamis.proof.trends import Trend
+from tamis.proof.trends import Shape, Trend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def fit_figure(fit: LossFit) -> Figure:
     span = np.geomspace(runs.flops.min(), runs.flops.max() * 10, 120)
     _band(left, span, _frontier_losses(fit, span))
     left.set(xscale="log", xlabel="training compute (FLOP)", ylabel="loss (nats a token)")
-    left.set_title(f"E {fit.E:.3f} + {fit.A:.0f}/N^{fit.alpha:.3f} + {fit.B:.0f}/D^{fit.beta:.3f}, {len(runs)} runs")
+    left.set_title(f"{fit.E:.3f} + {fit.A:.4g}/N^{fit.alpha:.3f} + {fit.B:.4g}/D^{fit.beta:.3f}, {len(runs)} runs")
     figure.colorbar(dots, ax=left, label="log10 of parameters")
     left.legend(frameon=False, loc="upper right")
     residual = np.log(runs.loss) - np.log(law(fit.values, runs.params, runs.tokens))
@@ -152,9 +152,12 @@ def trend_figure(trends: list[Trend]) -> Figure:
     columns = min(len(trends), 3)
     rows = -(-len(trends) // columns)
     figure = _figure(4.2 * columns, 3.4 * rows)
-    for axes, trend in zip(figure.subplots(rows, columns, squeeze=False).ravel(), trends, strict=False):
+    every = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in every[len(trends) :]:
+        unused.remove()
+    for axes, trend in zip(every, trends, strict=False):
         axes.plot(trend.sizes, trend.means, color=BLUE, marker="o", markersize=4, linewidth=1)
-        if trend.lines is not None and trend.lines.u:
+        if trend.lines is not None and trend.shape in (Shape.U, Shape.INVERTED_U):
             axes.axvline(10**trend.lines.at, color=RED, linewidth=0.8, linestyle="--")
         axes.set(xscale="log", xlabel="size", ylabel=trend.metric, title=f"{trend.metric}: {trend.shape}")
     return figure

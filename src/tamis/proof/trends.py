@@ -1,10 +1,10 @@
 """The shape of a metric over model sizes: better, worse, U-shaped or emergent, by tests and not by eye.
 
 Input: one row a trained model: its size, its metric, its seed. Sizes are compared on a log scale. Fewer than 6 sizes or
-3 seeds a size: `not shown here`. Each statement has a stated false-positive rate (LEVEL), which simulations check:
+3 seeds a size: `not shown here`. Each statement has a stated false-positive rate (LEVEL), which simulations check, and
+is corrected for the number of metrics of one call (Benjamini and Hochberg 1995), each kind of test for itself:
 
-- improves, inverse scaling: Kendall's tau-b of metric and size, corrected for the number of metrics (Benjamini and
-  Hochberg 1995).
+- improves, inverse scaling: Kendall's tau-b of metric and size.
 - U-shape: two lines meet at a break, both slopes significant and opposite (Simonsohn 2018). A significant quadratic is
   not a U.
 - emergent: a jump between neighbouring sizes that none of the smooth curves can make (constant, line, parabola, power
@@ -60,9 +60,14 @@ class TwoLines:
     p_after: float
 
     @property
+    def p(self) -> float:
+        """Of both slopes at once: the larger; 1 where they are not opposite."""
+        return max(self.p_before, self.p_after) if self.before * self.after < 0 else 1.0
+
+    @property
     def u(self) -> bool:
         """Both slopes significant and opposite."""
-        return self.before * self.after < 0 and max(self.p_before, self.p_after) < LEVEL
+        return self.p < LEVEL
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,9 @@ class Trend:
     seeds: tuple[int, ...]
     tau: float = float("nan")
     p_trend: float = float("nan")
-    p_corrected: float = float("nan")  # over all metrics of one call
+    p_corrected: float = float("nan")  # of the trend, over all metrics of one call
+    p_u: float = float("nan")  # the larger p of two opposite slopes, over all metrics of one call; 1 if not opposite
+    p_jump: float = float("nan")  # p_sharp, over all metrics of one call
     lines: TwoLines | None = None
     emergence: float = float("nan")  # Schaeffer's score
     p_sharp: float = float("nan")  # the largest over the smooth families
@@ -88,6 +95,7 @@ class Trend:
     def to_json(self) -> dict[str, Any]:
         body = {name: getattr(self, name) for name in ("metric", "shape", "why", "tau", "p_trend", "p_corrected")}
         body |= {"sizes": self.sizes.tolist(), "means": self.means.tolist(), "seeds": list(self.seeds)}
+        body |= {"p_u": self.p_u, "p_jump": self.p_jump}
         body |= {"emergence": self.emergence, "p_sharp": self.p_sharp, "p_by_family": dict(self.p_by_family)}
         body |= {"jump": None if self.jump is None else list(self.jump), "artefact": self.artefact or None}
         body["two_lines"] = None if self.lines is None else vars(self.lines)
@@ -123,9 +131,11 @@ def trends(
         rows = np.isfinite(y)
         found.append(_measure(name, sizes[rows], y[rows], seed))
     tested = [at for at, one in enumerate(found) if np.isfinite(one.p_trend)]
-    corrected = benjamini_hochberg(np.array([found[at].p_trend for at in tested]))
-    for at, p in zip(tested, corrected, strict=True):
-        found[at] = replace(found[at], p_corrected=float(p))
+    slopes = [one.lines.p if one.lines is not None else 1.0 for one in found]
+    kinds = [[found[at].p_trend for at in tested], [slopes[at] for at in tested], [found[at].p_sharp for at in tested]]
+    corrected = [benjamini_hochberg(np.array(p)) for p in kinds]
+    for at, trend, bend, jump in zip(tested, *corrected, strict=True):
+        found[at] = replace(found[at], p_corrected=float(trend), p_u=float(bend), p_jump=float(jump))
     by_name = {one.metric: one for one in found}
     return [
         _judge(
@@ -179,11 +189,12 @@ def _judge(
         return one
     sign = -1 if lower else 1
     better = sign * one.tau > 0
-    if one.lines.u:
+    if one.p_u < LEVEL:
         lines = one.lines
         shape = Shape.U if sign * lines.after > 0 else Shape.INVERTED_U
         first, then = ("worse", "better") if shape is Shape.U else ("better", "worse")
         why = f"{first} up to size {10**lines.at:.3g} (p {lines.p_before:.2g}), then {then} (p {lines.p_after:.2g})"
+        why += f"; both {one.p_u:.2g} over all metrics"
         return replace(one, shape=shape, why=why)
     if one.p_corrected >= LEVEL:
         return replace(
@@ -195,9 +206,9 @@ def _judge(
             shape=Shape.INVERSE,
             why=f"larger is worse: tau {one.tau:+.2f}, p {one.p_corrected:.2g} over all metrics",
         )
-    if one.p_sharp >= LEVEL:
+    if one.p_jump >= LEVEL:
         family = max(one.p_by_family, key=lambda name: one.p_by_family[name])
-        why = f"tau {one.tau:+.2f}; a smooth curve ({family}) explains every step, p {one.p_sharp:.2g}"
+        why = f"tau {one.tau:+.2f}; a smooth curve ({family}) explains every step, p {one.p_jump:.2g} over all metrics"
         return replace(one, shape=Shape.IMPROVES, why=why)
     jump = f"from size {one.jump[0]:.3g} to {one.jump[1]:.3g}"
     artefact = _artefact(one, smooth, length, np.asarray(metrics[one.metric], dtype=np.float64), sizes, seed)
@@ -209,7 +220,7 @@ def _judge(
         if smooth is None and not length
         else ""
     )
-    why = f"the jump {jump} is beyond every smooth curve tried (p {one.p_sharp:.2g}){checked}"
+    why = f"the jump {jump} is beyond every smooth curve tried (p {one.p_jump:.2g} over all metrics){checked}"
     return replace(one, shape=Shape.EMERGENT, why=why)
 
 
