@@ -14,6 +14,13 @@ settings.register_profile("tamis", deadline=None)
 settings.load_profile("tamis")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs on every core, at most four; parts of it in one process, which starts at once."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(len(os.sched_getaffinity(0)), 4) if whole else 0
+
+
 def _require(condition: object, reason: str) -> None:
     """Skips a test whose condition does not hold, or fails it where TAMIS_REQUIRE_ALL=1 says that nothing may be
     skipped."""

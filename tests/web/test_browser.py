@@ -96,7 +96,7 @@ class Watched:
 @contextmanager
 def watched(browser: Any, address: str, **options: Any) -> Iterator[Watched]:
     context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, "locale": "en-GB", **options})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)  # two workers may share one core
     page = context.new_page()
     seen = Watched(page, address)
     page.on("request", lambda asked: None if asked.url.startswith(address) else seen.elsewhere.append(asked.url))
