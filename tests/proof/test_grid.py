@@ -1,0 +1,178 @@
+"""An IsoFLOP grid: its plan, its table and its fits on losses of a known law, and one trained for real."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+torch = pytest.importorskip("torch")
+
+from tamis.cli import app  # noqa: E402
+from tamis.proof import grid, runs  # noqa: E402
+from tamis.proof.grid import Grid, Material  # noqa: E402
+from tamis.proof.small_runs import Job, Outcome, Shape  # noqa: E402
+
+LAW = {"A": 14.0, "B": 90.0, "E": 1.4, "alpha": 0.30, "beta": 0.36}
+
+
+def outcome(job: Job, noise: float = 0.0) -> Outcome:
+    """What a model that obeys LAW would give, in nats times exp(noise)."""
+    config = job.shape.config(job.context)
+    tokens = job.steps * job.batch * job.context
+    nats = LAW["E"] + LAW["A"] * config.parameters ** -LAW["alpha"] + LAW["B"] * tokens ** -LAW["beta"]
+    bits = {"held out": nats * math.exp(noise) / math.log(2)}
+    head = config.parameters + 257 * job.shape.width
+    return Outcome(job, config.parameters, head, tokens, job.flops, bits, {}, [], ([], []), 1.0)
+
+
+@pytest.fixture
+def material(tmp_path: Path) -> Material:
+    path = tmp_path / "train.u2"
+    np.zeros(1_000_000, "<u2").tofile(path)
+    held = tmp_path / "held.jsonl"
+    held.write_text(json.dumps({"id": "a", "text": "x", "domain": "text"}) + "\n")
+    return Material(path, 1_000_000, held, "held out  nothing")
+
+
+@pytest.fixture
+def lawful(material: Material, monkeypatch: pytest.MonkeyPatch) -> Material:
+    random = np.random.default_rng(1)
+    noises: dict[str, float] = {}
+
+    def outcomes(jobs, store, processes, what):  # type: ignore[no-untyped-def]
+        found = []
+        for job in jobs:
+            name = f"{job.shape.width} {job.train} {job.seed}"
+            found.append(outcome(job, noises.setdefault(name, 0.002 * random.standard_normal())))
+        return found
+
+    monkeypatch.setattr(grid, "outcomes", outcomes)
+    return material
+
+
+def test_sizes_of_a_level_are_neighbours_around_the_guess_and_grow_with_compute() -> None:
+    before = 0.0
+    for level in np.geomspace(1e10, 1e13, 7):
+        widths = grid.widths_for(level)
+        assert len(widths) == grid.PER_LEVEL
+        at = grid.WIDTHS.index(widths[0])
+        assert tuple(widths) == grid.WIDTHS[at : at + grid.PER_LEVEL]
+        ratios = [grid.tokens_for(w, level) / Shape(4, w).config().parameters for w in widths]
+        assert ratios[0] > grid.GUESS > ratios[-1] or widths[0] == 8 or widths[-1] == 128
+        assert np.mean(widths) >= before
+        before = float(np.mean(widths))
+
+
+def test_every_run_of_a_level_has_its_compute(material: Material) -> None:
+    for width in grid.widths_for(3e10):
+        assert grid.job(material, width, 3e10, 0).flops == pytest.approx(3e10, rel=0.03)
+    with pytest.raises(grid.BadGrid, match="fewer than 8 steps"):
+        grid.job(material, 128, 1e9, 0)
+
+
+def test_a_grid_of_a_known_law_gives_its_exponent_back(lawful: Material, tmp_path: Path) -> None:
+    found = grid.run(lawful, tmp_path, flops=(1e11, 4e11, 1.6e12, 6.4e12), seeds=range(3), bootstrap=200)
+    true = LAW["beta"] / (LAW["alpha"] + LAW["beta"])
+    two = found.frontiers[1]
+    assert two.a is not None and two.a.low < true < two.a.high
+    assert all(level.params is not None for level in two.levels)
+    assert found.law.reliable
+    a = found.law.interval("a")
+    assert a.low < true < a.high
+    said = grid.render(found)
+    assert "no optimum shown" not in said
+    assert f"N grows with C^{two.a.value:.3f}" in said
+
+
+def test_a_level_whose_lowest_run_is_at_the_edge_gets_more_sizes(lawful: Material, tmp_path: Path) -> None:
+    said: list[str] = []
+    narrow = dict.fromkeys((100000000000.0,), grid.WIDTHS[3:9])
+    plan = grid.widths_for
+    try:
+        grid.widths_for = lambda flops, count=6: list(grid.WIDTHS[6:])  # far too large
+        found = grid.run(lawful, tmp_path, flops=(1e11,), bootstrap=0, say=said.append)
+    finally:
+        grid.widths_for = plan
+    widths, _, best = grid.lowest(found.found, 1e11)
+    assert len(said) == grid.EXTENSIONS
+    assert widths[0] == grid.WIDTHS[6 - grid.EXTENSIONS] and narrow
+    # widths that were asked for are not added to
+    found = grid.run(lawful, tmp_path, flops=(1e11,), widths=[64, 80, 96], bootstrap=0, say=said.append)
+    assert sorted({one.job.shape.width for one in found.found}) == [64, 80, 96]
+    assert len(said) == grid.EXTENSIONS
+    assert "at the edge: no optimum shown" in grid.render(found)
+
+
+def test_an_unreliable_fit_gives_no_parameters(lawful: Material, tmp_path: Path) -> None:
+    found = grid.run(lawful, tmp_path, flops=(1e11,), bootstrap=0)
+    assert not found.law.reliable
+    said = grid.render(found)
+    assert "No parameters are given" in said
+    assert "alpha 0" not in said
+    body = found.to_json()
+    assert body["params"]["law"]["parameters"] is None
+
+
+def test_the_table_is_what_fit_reads(lawful: Material, tmp_path: Path) -> None:
+    found: Grid = grid.run(lawful, tmp_path, flops=(1e11, 4e11, 1.6e12), seeds=(0, 1), bootstrap=0)
+    path = tmp_path / "RUNS.csv"
+    path.write_text(found.csv())
+    read = runs.read(path, params="params", loss="loss", flops="flops", tokens="tokens", unique="unique")
+    assert len(read) == len(found.found)
+    mine = found.table()
+    assert sorted(read.loss) == pytest.approx(sorted(mine.loss), abs=1e-6)
+    assert sorted(read.flops) == pytest.approx(sorted(mine.flops), rel=1e-5)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert all(int(row["params_with_head"]) == int(row["params"]) + 257 * int(row["width"]) for row in rows)
+    assert all(float(row["loss"]) == pytest.approx(float(row["bits_per_byte"]) * math.log(2), abs=1e-5) for row in rows)
+    assert max(int(row["unique"]) for row in rows) == 1_000_000
+
+
+def test_curves_of_approach_one_are_sizes_over_levels(lawful: Material, tmp_path: Path) -> None:
+    widths = grid.WIDTHS[2:10]
+    found = grid.run(lawful, tmp_path, flops=np.geomspace(5e10, 2e12, 6).tolist(), widths=widths, bootstrap=0)
+    one = found.frontiers[0]
+    assert one.a is not None
+    assert 0.3 < one.a.value < 0.8
+
+
+def test_a_grid_is_trained_and_used_again(tmp_path: Path) -> None:
+    texts = [
+        " ".join(f"Number {n * k} follows {n * k - 1} and nothing else does in list {n}, item {k}." for k in range(9))
+        for n in range(1, 400)
+    ]
+    file = tmp_path / "texts.jsonl"
+    file.write_text("\n".join(json.dumps({"text": text}) for text in texts) + "\n")
+    asked = ["scale", "run", str(file), "--flops", "1e9", "--widths", "8,12,16", "--bootstrap", "0", "-j", "1",
+             "--out", str(tmp_path / "grid"), "--json"]  # fmt: skip
+    first = CliRunner().invoke(app, asked)
+    assert first.exit_code == 2, first.output  # 1e9 FLOP are too few for a width of 16
+    assert "fewer than 8 steps" in first.output
+    asked[4] = "2e9"
+    first = CliRunner().invoke(app, asked)
+    assert first.exit_code == 0, first.output
+    body = json.loads(first.stdout)
+    assert body["runs"] == 3 and body["params"]["law"]["status"] == "TOO_FEW_POINTS"
+    stored = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "grid/models").iterdir()}
+    assert len(stored) == 3
+    again = CliRunner().invoke(app, asked)
+    assert json.loads(again.stdout) == body
+    assert stored == {path.name: path.stat().st_mtime_ns for path in (tmp_path / "grid/models").iterdir()}
+    with (tmp_path / "grid/RUNS.csv").open() as opened:
+        losses = [float(row["loss"]) for row in csv.DictReader(opened)]
+    assert all(0.5 < loss < 5.6 for loss in losses)
+
+
+def test_listed_texts_change_their_identity_with_their_content() -> None:
+    one = grid.Listed("x", [("a", "first"), ("b", "second")])
+    assert one.identity() == grid.Listed("y", [("a", "first"), ("b", "second")]).identity()
+    assert one.identity() != replace(one, documents=[("a", "first"), ("b", "other")]).identity()
+    (batch,) = one.batches()
+    assert [len(name) for name in batch[0].to_pylist()] == [32, 32]
+    assert batch[1].to_pylist() == ["first", "second"]
