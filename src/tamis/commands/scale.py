@@ -222,7 +222,7 @@ def _fresh(rows: Runs) -> Runs:
     return ends.take(ends.tokens / ends.unique <= ONCE)
 
 
-def _ratios(law: LossFit) -> list[dict[str, float]]:
+def _ratios(law: LossFit) -> list[dict[str, Any]]:
     """Tokens a parameter at the optimum of a few budgets, within the fitted compute and beyond."""
     from tamis.proof import planning
 
@@ -248,7 +248,7 @@ def _lines(
     frontiers: list[Frontier],
     forms: list[Form],
     worth: Repeats | None,
-    ratios: list[dict[str, float]],
+    ratios: list[dict[str, Any]],
     dropped: int,
 ) -> list[str]:
     from tamis.proof.loss_problem import NAMES
