@@ -79,7 +79,8 @@ def test_a_grid_of_a_known_law_gives_its_exponent_back(lawful: Material, tmp_pat
     found = grid.run(lawful, tmp_path, flops=(1e11, 4e11, 1.6e12, 6.4e12), seeds=range(3), bootstrap=200)
     true = LAW["beta"] / (LAW["alpha"] + LAW["beta"])
     two = found.frontiers[1]
-    assert two.a is not None and two.a.low < true < two.a.high
+    assert two.a is not None
+    assert two.a.low < true < two.a.high
     assert all(level.params is not None for level in two.levels)
     assert found.law.reliable
     a = found.law.interval("a")
@@ -89,18 +90,20 @@ def test_a_grid_of_a_known_law_gives_its_exponent_back(lawful: Material, tmp_pat
     assert f"N grows with C^{two.a.value:.3f}" in said
 
 
-def test_a_level_whose_lowest_run_is_at_the_edge_gets_more_sizes(lawful: Material, tmp_path: Path) -> None:
+def test_a_level_whose_lowest_run_is_at_the_edge_gets_more_sizes(
+    lawful: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[str] = []
-    narrow = dict.fromkeys((100000000000.0,), grid.WIDTHS[3:9])
+    dict.fromkeys((100000000000.0,), grid.WIDTHS[3:9])
     plan = grid.widths_for
     try:
         grid.widths_for = lambda flops, count=6: list(grid.WIDTHS[6:])  # far too large
         found = grid.run(lawful, tmp_path, flops=(1e11,), bootstrap=0, say=said.append)
     finally:
         grid.widths_for = plan
-    widths, _, best = grid.lowest(found.found, 1e11)
+    widths, _, _best = grid.lowest(found.found, 1e11)
     assert len(said) == grid.EXTENSIONS
-    assert widths[0] == grid.WIDTHS[6 - grid.EXTENSIONS] and narrow
+    assert widths[0] == grid.WIDTHS[6 - grid.EXTENSIONS]
     # widths that were asked for are not added to
     found = grid.run(lawful, tmp_path, flops=(1e11,), widths=[64, 80, 96], bootstrap=0, say=said.append)
     assert sorted({one.job.shape.width for one in found.found}) == [64, 80, 96]
@@ -158,7 +161,8 @@ def test_a_grid_is_trained_and_used_again(tmp_path: Path) -> None:
     first = CliRunner().invoke(app, asked)
     assert first.exit_code == 0, first.output
     body = json.loads(first.stdout)
-    assert body["runs"] == 3 and body["params"]["law"]["status"] == "TOO_FEW_POINTS"
+    assert body["runs"] == 3
+    assert body["params"]["law"]["status"] == "TOO_FEW_POINTS"
     stored = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "grid/models").iterdir()}
     assert len(stored) == 3
     again = CliRunner().invoke(app, asked)

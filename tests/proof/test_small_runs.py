@@ -56,7 +56,8 @@ def test_the_returning_text_comes_whole_before_any_of_it_comes_again() -> None:
     other = Endless(np.arange(330, dtype=np.uint16), 16, 2)
     first = [int(other.sequence(n)[0]) for n in range(2 * other.feed.steps)]
     half = len(first) // 2
-    assert sorted(first[:half]) == sorted(first[half:]) and len(set(first[:half])) == half
+    assert sorted(first[:half]) == sorted(first[half:])
+    assert len(set(first[:half])) == half
     assert first[:half] != first[half:]
 
 
@@ -68,7 +69,8 @@ def test_a_job_is_trained_once_and_read_again(job: Job, tmp_path: Path, monkeypa
     monkeypatch.setattr(small_runs, "_stored", None)  # nothing may be trained
     (one,) = outcomes([job], store, processes=1)
     assert one.reused
-    assert one.tokens == 4096 and one.params == Shape(1, 8).config(32).parameters
+    assert one.tokens == 4096
+    assert one.params == Shape(1, 8).config(32).parameters
     assert 0 < one.bits["held"] < 9
     assert set(one.domains["held"]) == {"one", "two"}
     assert one.nats("held") == pytest.approx(one.bits["held"] * np.log(2))
