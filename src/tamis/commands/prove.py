@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
-from tamis.commands import prove_rules
 from tamis.commands.shared import Json, Work, errors, show
 
 
 def prove(
     a: Annotated[
-        str,
-        typer.Argument(metavar="A", help="[WORK:]NAME of a corpus; `raw`: all that was extracted, before any rule."),
-    ],
-    b: Annotated[str, typer.Argument(metavar="B", help="[WORK:]NAME of the corpus that should be better.")],
+        str | None,
+        typer.Argument(metavar="[A]", help="[WORK:]NAME of a corpus; `raw`: all that was extracted, before any rule."),
+    ] = None,
+    b: Annotated[
+        str | None, typer.Argument(metavar="[B]", help="[WORK:]NAME of the corpus that should be better.")
+    ] = None,
     work: Work = Path("workspace"),
     seeds_most: Annotated[
         int, typer.Option("--seeds-most", min=2, help="Pairs at most; looks at 4, 8, 12 until the rule decides.")
@@ -71,6 +72,8 @@ def prove(
         if rules is not None:
             if a or b or flops or minutes or law or items or tokenizer != "bytes":
                 raise BadDesign("--rules goes with --tokens, --sizes, --seeds, --only and --reference, on one corpus")
+            from tamis.commands import prove_rules
+
             body, text = prove_rules.judge(
                 rules, work, tokens, sizes, seeds, reference or [], only or [], processes, out
             )
