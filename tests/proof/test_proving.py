@@ -176,6 +176,11 @@ def test_too_short_runs_and_foreign_folders_are_refused(work, tmp_path, proof):
         prepare(arms, Options(tokens=2 * TOKENS, context=64, batch=4), work, out=proof[0].prepared.folder)
 
 
+def test_one_corpus_against_itself_is_refused(work):
+    with pytest.raises(proving.SameText, match="nothing to prove"):
+        proving.prove(TrainedOn(work, "main"), TrainedOn(work, "main"), QUICK, work, seeds_most=2)
+
+
 def test_without_a_reference_the_proof_is_the_weaker_one(work, tmp_path):
     arms = {"A": TrainedOn(work, "raw"), "B": TrainedOn(work, "main")}
     options = Options(tokens=TOKENS, context=64, batch=4, limit_bytes=6_000, share=0.1, machine=False)
