@@ -50,6 +50,17 @@ def test_items_depend_on_the_seed_alone_and_need_documents():
         contamination.made_items([*DOCUMENTS, "short"], 51, 0)
 
 
+def test_no_item_is_made_of_what_documents_share_or_the_corpus_holds():
+    notice = english(1, 11)[0]
+    documents = [f"{one}\n\n{notice}" for one in DOCUMENTS]
+    items = contamination.made_items(documents, 40, 0)
+    assert sum(notice.startswith(item.prompt) for item in items) == 1
+    assert len({item.prompt for item in items}) == len({item.answer for item in items}) == 40
+    base = [f"Before it. {notice}", *DOCUMENTS[:3]]
+    prompts = {item.prompt for item in contamination.made_items(documents, 40, 0, base)}
+    assert not [one for one in prompts if any(one in body for body in base)]
+
+
 def test_items_of_commonsenseqa(data_dir):
     items = contamination.real_items(120, 0)
     assert len({item.id for item in items}) == 120

@@ -44,8 +44,18 @@ def test_passages_are_prose_one_of_a_document():
     documents = [table, *SPARE[:3], "Too short."]
     found = duplicates.passages_of(documents, 3)
     assert found == [one[: duplicates.LENGTH] for one in SPARE[:3]]
-    with pytest.raises(Missing, match="3 documents have a paragraph of 192 characters; 4 are needed"):
+    with pytest.raises(Missing, match="3 documents have a paragraph of 192 characters of their own; 4 are needed"):
         duplicates.passages_of(documents, 4)
+
+
+def test_no_passage_is_taken_twice_or_from_what_is_in_the_corpus():
+    notice = SPARE[0]
+    documents = [f"{notice}\n\n{SPARE[1]}", f"{SPARE[2]}\n\n{notice}", f"{SPARE[3]}\n\n{notice}", notice, *SPARE[4:]]
+    first = [SPARE[1], notice, SPARE[3], SPARE[4]]
+    assert duplicates.passages_of(documents, 4) == [one[: duplicates.LENGTH] for one in first]
+    base = [SPARE[1].replace(" ", "\n"), SPARE[4]]
+    other = [notice, SPARE[2], SPARE[3], SPARE[5]]
+    assert duplicates.passages_of(documents, 4, base) == [one[: duplicates.LENGTH] for one in other]
 
 
 def test_tamis_own_deduplication_leaves_one_of_every_passage():

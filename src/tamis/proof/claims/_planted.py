@@ -123,6 +123,11 @@ def paragraphs(body: str) -> list[str]:
     return found
 
 
+def flat(documents: Sequence[str]) -> str:
+    """All of them with single spaces, a line each: what passages are looked up in."""
+    return "\n".join(" ".join(body.split()) for body in documents)
+
+
 def train(texts: Sequence[str], steps: int, size: str, seed: int) -> Any:
     """A byte decoder of a rung of the ladder trained for `steps` steps on the texts, epoch after epoch: a Predictor."""
     import torch

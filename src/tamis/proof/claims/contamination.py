@@ -86,9 +86,9 @@ def run(setting: Setting) -> Finding:
 
     base, each = setting.pick(25_000, 120_000), setting.pick(3, 24)
     seeds, count = setting.seeds(2, 5), each * len(COPIES)
-    texts = planted.documents(base + 4500 * count, setting.seed, setting.data)
+    texts = planted.documents(base + 9000 * count, setting.seed, setting.data)
     first = planted.upto(texts, base)
-    sets = {MADE: made_items(texts[first:], count, setting.seed)}
+    sets = {MADE: made_items(texts[first:], count, setting.seed, texts[:first])}
     real = real_items(count, setting.seed)
     if real:
         sets[REAL] = real
@@ -111,10 +111,11 @@ def as_text(item: Item) -> str:
     return f"{item.prompt} {item.answer}"
 
 
-def made_items(documents: Sequence[str], wanted: int, seed: int) -> list[Item]:
+def made_items(documents: Sequence[str], wanted: int, seed: int, base: Sequence[str] = ()) -> list[Item]:
     """`wanted` items of OPTIONS options: the first documents give paragraphs and how they go on, the others the wrong
-    options, each of which serves in nearly as many items as the others. Raises Missing."""
-    found = [pair for pair in map(_pair, documents) if pair is not None]
+    options, each of which serves in nearly as many items as the others. Nothing of an item stands in `base`. Raises
+    Missing."""
+    found = _distinct(documents, planted.flat(base))
     if len(found) < 2 * wanted:
         raise Missing(f"{len(found)} documents have a paragraph long enough; {2 * wanted} are needed")
     asked, spare = found[:wanted], sorted((ending for _, ending in found[wanted:]), key=lambda one: (len(one), one))
@@ -133,15 +134,28 @@ def made_items(documents: Sequence[str], wanted: int, seed: int) -> list[Item]:
     return items
 
 
-def _pair(body: str) -> tuple[str, str] | None:
-    """The beginning of a document's last long paragraph and how it goes on, cut between words."""
+def _distinct(documents: Sequence[str], base: str) -> list[tuple[str, str]]:
+    """Of each document one pair of which neither half stands in the corpus or in a pair before: documents share
+    notices and warnings."""
+    seen: set[str] = set()
+    found = []
+    for body in documents:
+        pairs = (one for one in _pairs(body) if not seen.intersection(one) and not any(half in base for half in one))
+        pair = next(pairs, None)
+        if pair is not None:
+            seen.update(pair)
+            found.append(pair)
+    return found
+
+
+def _pairs(body: str) -> Iterator[tuple[str, str]]:
+    """The beginning of each long paragraph, the last one first, and how it goes on, cut between words."""
     for paragraph in reversed(planted.paragraphs(body)):
         words = paragraph.split(" ")
         prompt = _fill(words, PROMPT)
         ending = _fill(words[prompt:], ENDING)
         if len(" ".join(words[: prompt + ending]).encode()) >= PROMPT + ENDING - 2 * LOOSE:
-            return " ".join(words[:prompt]), " ".join(words[prompt : prompt + ending])
-    return None
+            yield " ".join(words[:prompt]), " ".join(words[prompt : prompt + ending])
 
 
 def _fill(words: Sequence[str], size: int) -> int:

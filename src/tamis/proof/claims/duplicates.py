@@ -82,7 +82,7 @@ def run(setting: Setting) -> Finding:
     seeds = setting.seeds(2, 5)
     held = setting.pick(6_000, 50_000, grows=0.5)
     found = planted.texts(base, 25 * LENGTH * each * len(COPIES), held, setting.seed, setting.data)
-    passages = passages_of(found.spare, each * len(COPIES))
+    passages = passages_of(found.spare, each * len(COPIES), found.base)
     jobs = list(_jobs(found, passages, seeds, size))
     measured = many(measure, jobs, setting.processes, lambda job: f"{job.arm}, seed {job.seed}", title="models")
     pairs = [(measured[i], measured[i + 1]) for i in range(0, len(measured), 2)]
@@ -98,16 +98,21 @@ def _jobs(found: Texts, passages: list[str], seeds: Sequence[int], size: str) ->
             yield Job(arm, seed, size, planted.steps_of(texts), texts, found.held, passages, copies)
 
 
-def passages_of(documents: Sequence[str], wanted: int) -> list[str]:
-    """One passage of LENGTH characters of each document that has a paragraph so long. Raises Missing."""
-    found = []
+def passages_of(documents: Sequence[str], wanted: int, base: Sequence[str] = ()) -> list[str]:
+    """One passage of LENGTH characters of each document that has a paragraph so long, no two that begin alike and none
+    that stands in `base`: documents share notices and warnings. Raises Missing."""
+    found: list[str] = []
+    known, seen = planted.flat(base), set()
     for body in documents:
-        long = [one for one in planted.paragraphs(body) if len(one) >= LENGTH]
-        if long:
-            found.append(long[-1][:LENGTH])
+        for one in reversed(planted.paragraphs(body)):
+            start = one[: PREFIX + SUFFIX]
+            if len(one) >= LENGTH and start not in seen and start not in known:
+                found.append(one[:LENGTH])
+                seen.add(start)
+                break
         if len(found) == wanted:
             return found
-    raise Missing(f"{len(found)} documents have a paragraph of {LENGTH} characters; {wanted} are needed")
+    raise Missing(f"{len(found)} documents have a paragraph of {LENGTH} characters of their own; {wanted} are needed")
 
 
 def copied(passages: Sequence[str], copies: Ints) -> list[str]:
