@@ -147,6 +147,24 @@ def test_only_temporary_files_of_tasks_are_removed(work):
         assert not left.exists()
 
 
+def test_what_a_killed_worker_leaves_is_gone_when_its_run_ends_well(work):
+    left = work.file(".0.txt.1f2e3d4c.part")
+    with work.locked():
+        left.write_bytes(b"half")
+    assert not left.exists()
+
+    def stopped():
+        with work.locked():
+            left.write_bytes(b"half")
+            raise KeyboardInterrupt  # its workers may still be writing
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert left.exists()
+    with work.locked():
+        assert not left.exists()
+
+
 @pytest.mark.parametrize(
     "written", ["{", '{"a": 1}', "[1]", '{"files": [1], "summary": {}}', '{"files": [{"path": "x"}]}']
 )

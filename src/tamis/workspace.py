@@ -118,12 +118,17 @@ class Workspace:
                 time.sleep(LOCK_SECONDS)
                 if not _lock(handle, fcntl.LOCK_EX):
                     raise WorkspaceError(f"another tamis is writing to {self.path}; wait for it, or use --work")
-            for left in self.path.rglob(".*.part"):  # of tasks that were killed
-                if TEMPORARY.fullmatch(left.name):
-                    left.unlink()
+            self._sweep()  # after a driver that was killed
             yield
+            self._sweep()  # after workers that were killed while this one went on
         finally:
             os.close(handle)
+
+    def _sweep(self) -> None:
+        """Removes the temporary files of tasks that were killed. No task may be at work."""
+        for left in self.path.rglob(".*.part"):
+            if TEMPORARY.fullmatch(left.name):
+                left.unlink(missing_ok=True)
 
     def busy(self) -> bool:
         """Whether a driver is writing this workspace now."""
