@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
 import torch
 
 from tamis.models.data import ArrayFeed

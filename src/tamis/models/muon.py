@@ -107,8 +107,11 @@ class Optimizer:
 
 
 def orthogonal(x: Tensor) -> Tensor:
-    """The nearest (half) orthogonal matrices of a stack: (S, m, n) -> (S, m, n), singular values of [.005, 1] of the
-    largest in 1 +- 0.09. In float32: bfloat16 saves time only where the processor multiplies it natively."""
+    """The nearest (half) orthogonal matrices of a stack: (S, m, n) -> (S, m, n).
+
+    Singular values above .005 of the Frobenius norm end in 1 +- 0.09, smaller ones are raised 330 times at most. In
+    float32: bfloat16 saves time only where the processor multiplies it natively.
+    """
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT
