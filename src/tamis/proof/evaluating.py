@@ -250,8 +250,8 @@ def _tempered(found: Evaluation, subject: Subject, group: str, logits: Any, labe
     fitted = Metric(
         "temperature", "", "neither", made.value, made.low, made.high, made.fitted_on, 0.95, "answers", note
     )
-    after = _noted(made.after.sweep, "on the other half")
-    before = _noted(made.before.sweep, "on the same half")
+    judged = "on the half that the temperature was not fitted on"
+    before, after = _noted(made.before.sweep, judged), _noted(made.after.sweep, judged)
     found.rows += [
         Row(group, subject.name, one)
         for one in (

@@ -87,18 +87,37 @@ def _in_turn(found: Candidates) -> Candidates:
 
 def read_sets(files: Sequence[Path], where: Sequence[str], choices: str | None, limit: int | None) -> list[ItemSet]:
     """One set of each file for each combination of the values that `where` gives its columns ("set=boolq" and
-    "set=copa" are two sets, "set=boolq" and "split=dev" are one). Raises BadInput, BadItems."""
+    "set=copa" are two sets, "set=boolq" and "split=dev" are one). A condition counts for the files that have its
+    column, of which there must be one. Raises BadInput, BadItems."""
     conditions: dict[str, list[str]] = {}
     for one in where:
         column, equals, value = one.partition("=")
         if not equals or not column:
             raise BadInput(f"--where {one}: say COLUMN=VALUE")
         conditions.setdefault(column, []).append(value)
+    known = {path: _column_names(path) for path in files} if conditions else {}
+    for column in conditions:
+        if not any(column in names for names in known.values()):
+            every = sorted(set().union(*known.values()))
+            raise BadInput(f"--where {column}=...: no file of --items has that column; there are {', '.join(every)}")
     options = tuple(one.strip() for one in choices.split(",")) if choices else ()
     found: list[ItemSet] = []
     for path in files:
-        for values in product(*conditions.values()):
-            chosen: dict[str, Any] = dict(zip(conditions, values, strict=True))
+        own = {column: values for column, values in conditions.items() if column in known[path]}
+        for values in product(*own.values()):
+            chosen: dict[str, Any] = dict(zip(own, values, strict=True))
             name = " ".join([path.name.split(".")[0], *values])
             found.append(ItemSet(name, read_items(path, choices=options, where=chosen, limit=limit)))
     return found
+
+
+def _column_names(path: Path) -> set[str]:
+    """Of a Parquet file, or of the first row of another one."""
+    if path.name.endswith(".parquet"):
+        import pyarrow.parquet as pq
+
+        return set(pq.read_schema(path).names)
+    try:
+        return set(next((row for _, row in json_rows(path)), {}))
+    except BadRow as error:
+        raise BadInput(f"--items {path}:{error.line}: {error.said}") from None

@@ -39,7 +39,7 @@ def bits_per_byte(losses: Mapping[str, Losses], path: Path) -> None:
         )  # fmt: skip
     counts = {"all": len(first), **{domain: first.domains.count(domain) for domain in domains}}
     axes.set_yticks(range(len(shown)), [f"{_short(one)} ({counts[one]:,})" for one in shown])
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set(xlabel="bits per byte (lower is better), 95% interval over documents")
     axes.grid(axis="x", color="0.9", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -28,11 +28,10 @@ def render(found: Evaluation) -> str:
     for group, rows in _groups(found).items():
         lines.append("")
         lines += _aligned([(f"{_line(group)}:",) + ("",) * 6, _HEAD, *(_cells(row) for row in rows)])
-    for group, name, test in found.tests:
-        lines.append(f"{_line(group)}, {_line(name)}: {test}")
-    notes = dict.fromkeys(f"{row.metric.name}: {row.metric.note}" for row in found.rows if row.metric.note)
-    lines += ["", *(f"note  {_line(one)}" for one in [*found.notes, *notes])]
-    return "\n".join(lines)
+        lines += [f"  note  {_line(note)}" for note in _notes(rows)]
+    if found.tests:
+        lines += ["", "shares:", *(f"  {_line(group)}, {_line(name)}: {test}" for group, name, test in found.tests)]
+    return "\n".join([*lines, "", *(f"note      {_line(one)}" for one in found.notes)])
 
 
 def write(found: Evaluation, out: Path) -> list[Path]:
@@ -81,7 +80,7 @@ def page(found: Evaluation, pictures: Sequence[tuple[str, Path]] = ()) -> str:
     for group, rows in _groups(found).items():
         parts += ["", f"## {markdown(group)}", "", _markdown_row(_HEAD), _markdown_row(["---"] * len(_HEAD))]
         parts += [_markdown_row([markdown(cell) for cell in _cells(row)]) for row in rows]
-        notes = dict.fromkeys(f"{row.metric.name}: {row.metric.note}" for row in rows if row.metric.note)
+        notes = _notes(rows)
         parts += ["", *(f"- {markdown(note)}" for note in notes)] if notes else []
     if found.tests:
         parts += [
@@ -117,6 +116,16 @@ def _groups(found: Evaluation) -> dict[str, list[Row]]:
         order = {metric: i for i, metric in enumerate(dict.fromkeys(row.metric.name for row in rows))}
         groups[name] = sorted(rows, key=lambda row: order[row.metric.name])
     return groups
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """What metrics have to say, those that say the same together; with the model's name where models differ."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.metric.note:
+            told = f"{row.metric.name} ({row.model})" if len({one.model for one in rows}) > 1 else row.metric.name
+            said.setdefault(row.metric.note, []).append(told)
+    return [f"{', '.join(names)}: {note}" for note, names in said.items()]
 
 
 def _cells(row: Row) -> tuple[str, ...]:
