@@ -72,8 +72,8 @@ def network(job: Job) -> Any:
         return Decoder(config, seed=job.seed)
     kinds = {"recurrent": _networks.Recurrent, "convolutional": _networks.Convolutional}
     kind: Any = kinds[job.network]
-    width = _networks.as_large(kind, config.parameters_in_all, config.rows, job.context)
-    return kind(config.rows, width, job.context, seed=job.seed)
+    width = _networks.as_large(kind, config.parameters_in_all, VOCABULARY, job.context)
+    return kind(VOCABULARY, width, job.context, seed=job.seed)
 
 
 def config_of(shape: tuple[int, int, int], context: int) -> Any:

@@ -59,7 +59,7 @@ def run(setting: Setting) -> Finding:
     from tamis.proof.claims._texts import kinds, rows, size, stream, upto
 
     context, batch = 128, 16
-    steps = setting.pick(tiny=12, small=192)
+    steps = setting.pick(tiny=12, small=160)
     replicates = range(setting.pick(tiny=2, small=4, grows=0.5))
     windows = setting.pick(tiny=3, small=12, grows=0)
     wanted = setting.pick(tiny=60_000, small=1_500_000)
@@ -81,6 +81,8 @@ def run(setting: Setting) -> Finding:
         )
         for place, (net, corpus, _) in enumerate(keys)
     ]  # fmt: skip
+    config = training.config_of(jobs[0].shape, context)
+    parameters = {net: _size(jobs, keys, net) for net in NETWORKS}
     results = many(training.trained, jobs, setting.processes, describe=lambda job: job.name)
     said: Said = {
         key: {share: result[step] for share, step in zip(SHARES, at, strict=True)}
@@ -93,11 +95,9 @@ def run(setting: Setting) -> Finding:
     places = sum(len(one) for one in truth.values())
     bits = losses(said, truth)
     equal = equal_loss(said, bits, places, len(replicates))
-    judged = judge(distances, seen)
+    judged = judge(distances, places)
     picture = setting.out / "architectures.png"
     draw(distances, bits, seen, found.names, picture)
-    config = training.config_of(jobs[0].shape, context)
-    parameters = {net: _size(jobs, keys, net) for net in NETWORKS}
     return Finding(
         verdict=Verdict.NOT_SHOWN if setting.tiny else judged.verdict,
         because=judged.because,
@@ -255,8 +255,8 @@ class Judged:
     figures: list[Figure]
 
 
-def judge(distances: Distances, tokens: int) -> Judged:
-    """By the rule above."""
+def judge(distances: Distances, places: int) -> Judged:
+    """By the rule above. places: of text at which models are compared."""
     stable = [at for at, share in enumerate(SHARES) if FROM <= share <= STABLE]
     x = np.log2(np.array(SHARES)[stable])
     logs = {
@@ -268,18 +268,20 @@ def judge(distances: Distances, tokens: int) -> Judged:
     end = {name: _interval(one[:, -1]) for name, one in logs.items()}
     slope = {name: _interval(np.array([_slope(x, row) for row in one[:, stable]])) for name, one in logs.items()}
     replicates = len(distances.ratio)
-    figures = [_exp("R at the end", end["R"], "", replicates, "distance between architectures / between corpora")]
+    figures = [
+        _exp("R at the end", end["R"], "", places, replicates, "distance between architectures / between corpora")
+    ]
     for name, what, note in (
-        ("R", "R", "while the learning rate is constant; n counts the steps at which models were compared"),
+        ("R", "R", "from an eighth of the training to where the learning rate begins to fall"),
         ("architectures", "the distance between architectures", "below 0: they do become alike"),
         ("corpora", "the distance between corpora", ""),
         ("seeds", "the distance between seeds", "the floor"),
     ):
         value, low, high = (float(np.expm1(one)) for one in slope[name])
         title = f"change of {what} with each doubling of the tokens"
-        figures.append(Figure(title, value, low, high, "share", len(stable), replicates, note))
+        figures.append(Figure(title, value, low, high, "share", places, replicates, note))
     figures += [
-        _exp(f"distance at the end, {what}", end[name], "bit/token", replicates, "Jensen-Shannon; at most 1")
+        _exp(f"distance at the end, {what}", end[name], "bit/token", places, replicates, "Jensen-Shannon; at most 1")
         for name, what in (
             ("architectures", "architectures on one corpus"),
             ("corpora", "one architecture on two corpora"),
@@ -288,9 +290,9 @@ def judge(distances: Distances, tokens: int) -> Judged:
     ]
     value, low, high = _interval(distances.disagree["architectures"][:, -1].mean(-1))
     others = {kind: distances.disagree[kind][:, -1].mean() for kind in ("corpora", "seeds")}
-    note = f"corpora {others['corpora']:.3f}, seeds {others['seeds']:.3f}; n counts tokens of each training"
+    note = f"corpora {others['corpora']:.3f}, seeds {others['seeds']:.3f}"
     title = "other top-1 token at the end, architectures"
-    figures.append(Figure(title, value, low, high, "share", tokens, replicates, note))
+    figures.append(Figure(title, value, low, high, "share", places, replicates, note))
     (_, low_r, high_r), (_, low_s, high_s) = end["R"], slope["R"]
     if low_r > 0 or low_s > 0:
         verdict = Verdict.DOES_NOT_HOLD
@@ -318,9 +320,9 @@ def _interval(values: F64) -> tuple[float, float, float]:
     return float(values.mean()), low, high
 
 
-def _exp(name: str, one: tuple[float, float, float], unit: str, seeds: int, note: str) -> Figure:
+def _exp(name: str, one: tuple[float, float, float], unit: str, places: int, seeds: int, note: str) -> Figure:
     value, low, high = (float(np.exp(x)) for x in one)
-    return Figure(name, value, low, high, unit, seeds, seeds, note)
+    return Figure(name, value, low, high, unit, places, seeds, note)
 
 
 # --- tables and the picture ---
