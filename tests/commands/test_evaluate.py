@@ -68,6 +68,6 @@ def test_wrong_use_is_told(runs, files, tmp_path):
     found = RUNNER.invoke(app, ["evaluate", str(runs[0])])
     assert found.exit_code == 2
     assert "--text, --items or --lm-eval" in found.stderr
-    found = RUNNER.invoke(app, ["evaluate", str(tmp_path), "--text", str(files[0])])
+    found = RUNNER.invoke(app, ["evaluate", str(tmp_path), "--text", f"{files[0]}:topic"])
     assert found.exit_code == 2
     assert "neither run.json" in found.stderr

@@ -24,7 +24,7 @@ def test_a_column_names_the_domain(tmp_path):
     found = read_text([f"{lines}:topic"], tmp_path, 10_000)
     assert sorted(zip(found.ids, found.domains, strict=True)) == [("t.jsonl#1", "4"), ("x", "3")]
     lines.write_text('{"text": "one"}\noops')
-    with pytest.raises(BadInput, match="t.jsonl:2"):
+    with pytest.raises(BadInput, match=r"t\.jsonl:2"):
         read_text([f"{lines}:topic"], tmp_path, 10_000)
     with pytest.raises(BadInput, match="--text"):
         read_text([str(tmp_path / "none.txt")], tmp_path, 10_000)

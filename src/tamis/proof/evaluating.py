@@ -419,10 +419,12 @@ def _against(
     for one, two in zip(asked[first.name], asked[other.name], strict=True):
         for (a_, weight), (b_, _) in zip(one.comparable(), two.comparable(), strict=True):
             gap = paired(f"{a_.name}, difference", a_, b_, below=weight, seed=options.seed)
-            found.rows.append(Row(one.set.name, name, gap))
             mine_, theirs_ = a_.per_item, b_.per_item
-            if mine_ is not None and theirs_ is not None and set(np.unique(mine_)) <= {0.0, 1.0}:
-                found.tests.append((f"{one.set.name}: {a_.name}", name, same_items(mine_, theirs_)))
+            if mine_ is not None and theirs_ is not None and set(np.unique([mine_, theirs_])) <= {0.0, 1.0}:
+                test = same_items(mine_, theirs_)  # whose interval is right at 0 and 1, where a bootstrap has none
+                gap = replace(gap, low=test.low, high=test.high)
+                found.tests.append((f"{one.set.name}: {a_.name}", name, test))
+            found.rows.append(Row(one.set.name, name, gap))
     if text is None:
         return
     if first.tokens != other.tokens:

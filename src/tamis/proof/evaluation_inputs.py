@@ -48,7 +48,7 @@ def read_text(given: Sequence[str], work: Path, limit_bytes: int, seed: int = 17
         domains += found.domains
     made = _in_turn(Candidates(ids, texts, domains))
     if not len(made):
-        raise BadInput(f"--text {' '.join(given)}: there is no text in it")
+        raise BadInput(f"--text {' '.join(given)}: there is no text of 400 bytes or more in it")
     sizes = np.cumsum([len(text.encode()) for text in made.texts])
     return made.take(range(min(len(made), int(np.searchsorted(sizes, 3 * limit_bytes)) + 1)))
 

@@ -119,18 +119,24 @@ def _groups(found: Evaluation) -> dict[str, list[Row]]:
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    """What metrics have to say, those that say the same together; with the model's name where models differ."""
-    said: dict[str, list[str]] = {}
+    """What metrics have to say, those that say the same together; of one model only where the others say otherwise."""
+    said: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         if row.metric.note:
-            told = f"{row.metric.name} ({row.model})" if len({one.model for one in rows}) > 1 else row.metric.name
-            said.setdefault(row.metric.note, []).append(told)
-    return [f"{', '.join(names)}: {note}" for note, names in said.items()]
+            said.setdefault(row.metric.note, {}).setdefault(row.metric.name, []).append(row.model)
+    every = {name: sum(row.metric.name == name for row in rows) for name in (row.metric.name for row in rows)}
+    lines = []
+    for note, metrics in said.items():
+        told = [
+            name if len(models) == every[name] else f"{name} ({', '.join(models)})" for name, models in metrics.items()
+        ]
+        lines.append(f"{', '.join(told)}: {note}")
+    return lines
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     one = row.metric
-    counted = one.low == one.value == one.high
+    counted = one.n == 1 and one.low == one.value == one.high
     known = math.isfinite(one.low) and math.isfinite(one.high)
     interval = "counted" if counted else f"[{_number(one, one.low)}, {_number(one, one.high)}]" if known else "none"
     better = "" if one.direction == "neither" else one.direction
