@@ -162,8 +162,9 @@ def test_what_has_no_rules_is_refused(work: Path) -> None:
 def test_the_text_says_what_was_not_trained_and_why(tmp_path: Path) -> None:
     sees = ledger.sees(0.01, "of the placebo", 4, 1, 0.4)
     same = np.array([3.0, 3.1, 3.0, 3.2])
-    placebo = difference("bits per byte", same, same + 0.005 + 0.01 * np.array([0.5, -1.5, 1.5, -0.5]), "bit/byte", "lower")
-    change = difference("bits per byte", same, same + 0.105 + 0.01 * np.array([0.5, -1.5, 1.5, -0.5]), "bit/byte", "lower")
+    noise = np.array([0.005, -0.015, 0.015, -0.005])
+    placebo = difference("bits per byte", same, same + 0.005 + noise, "bit/byte", "lower")
+    change = difference("bits per byte", same, same + 0.105 + noise, "bit/byte", "lower")
     rows = [
         ledger.Row("good", "a", 10, 9, 0, 900, 0.2, change, {}, 0.001, 0.001, 1.5, ("text",)),
         ledger.Row("tiny", "b", 3, 1, 0, 20, 0.001, None, {}, None, None, None, (), "too little to measure: 0.10 %"),
