@@ -164,6 +164,7 @@ def test_a_run_that_is_at_work_is_said(work):
     assert found["running"]
     assert "a run is at work here" in describe(found)
     assert "a killed run left them" not in describe(found)
+    (work / "documents/.00001.parquet.1f2e3d4c.part").write_bytes(b"half")  # a run that ends sweeps its own
     assert not examine(work)["running"]
     assert "a killed run left them" in describe(examine(work))
 
