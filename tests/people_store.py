@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from types import SimpleNamespace
 
 
 class Clock:
@@ -16,6 +18,15 @@ class Clock:
 
     def pass_(self, seconds):
         self.now += seconds
+
+
+def draw_by_name(monkeypatch, name):
+    """Databases' secrets, pseudonyms and tokens drawn by a test's name rather than anew in every run: gold, repeats and
+    the order of responses hang on them. `monkeypatch` of the test."""
+    draw = random.Random(name)
+    monkeypatch.setattr("tamis.people.store.database.new_secret", lambda: draw.randbytes(32))
+    secrets = SimpleNamespace(token_hex=lambda size: draw.randbytes(size).hex())
+    monkeypatch.setattr("tamis.people.store.accounts.secrets", secrets)
 
 
 def write_task(folder, examples=6, gold=0, train=0, test=0, **settings):

@@ -14,9 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from people_store import Clock, write_task
+from people_store import Clock, draw_by_name, write_task
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+
+
+@pytest.fixture(autouse=True)
+def _drawn(request, monkeypatch):
+    draw_by_name(monkeypatch, request.node.nodeid)
 
 
 def _user():

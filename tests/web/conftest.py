@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
+from people_store import draw_by_name
 from tamis.people import task as tasks
 from tamis.people.store import Store
 from tamis.web.settings import WebSettings
 from web.serving import Server, write_task
+
+
+@pytest.fixture(autouse=True)
+def _drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_by_name(monkeypatch, request.node.nodeid)
 
 
 @pytest.fixture

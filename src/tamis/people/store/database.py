@@ -130,6 +130,11 @@ class Transaction(Connection):
 Piece = Callable[[Transaction], Any]
 
 
+def new_secret() -> bytes:
+    """What a database signs with, and what hangs on it: where gold comes, what is repeated. Drawn once."""
+    return os.urandom(32)
+
+
 class Database:
     """Opens, migrates, reads and writes. `before` runs first in every transaction (leases that have ended)."""
 
@@ -296,7 +301,7 @@ class Database:
                 one.run("INSERT INTO meta (name, value) VALUES ('lock', '') ON CONFLICT (name) DO NOTHING")
                 one.run(
                     "INSERT INTO meta (name, value) VALUES ('secret', :secret) ON CONFLICT (name) DO NOTHING",
-                    secret=os.urandom(32).hex(),
+                    secret=new_secret().hex(),
                 )
                 one.run("COMMIT")
             except BaseException:
