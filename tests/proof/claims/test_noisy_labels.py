@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -107,3 +108,17 @@ def test_tiny_runs_for_real_and_draws(tmp_path: Path, require: Require) -> None:
     assert found.pictures[0].read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(KeyError):
         by["mnist: error with clean labels"]
+
+
+def test_a_killed_claim_goes_on_where_it_was(tmp_path: Path, require: Require, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(find_spec("torch") and find_spec("sklearn"), "torch and scikit-learn are not installed")
+    job = Job("digits", 300, 10, 2, (("clean", 0.0, 0), ("next class", HALF, 0)), 100)
+    assert job.key("a") != job.key("b")
+    assert job.key("a") != replace(job, steps=11).key("a")
+    task = noisy_labels.Task(job, tmp_path / "runs" / "one.npz")
+    first = noisy_labels._work(task)
+    monkeypatch.setattr(noisy_labels, "train", None)
+    again = noisy_labels._work(task)
+    for name in ("curve", "wrong", "chosen", "kept"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+    assert sorted(path.name for path in task.path.parent.iterdir()) == ["one.npz"]

@@ -296,7 +296,7 @@ def fashion() -> Images:
         (test_x.reshape(len(test_x), -1) / np.float32(255)).astype(np.float32),
         test_y.astype(np.int64),
     )
-    _note("fashion", {}, _arrays(found))
+    _note("fashion", {}, digest_of(found))
     return found
 
 
@@ -305,7 +305,7 @@ def _split(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any], test: int, seed:
     held, rest = order[:test], order[test:]
     x, y = x.astype(np.float32), y.astype(np.int64)
     found = Images(name, x[rest], y[rest], x[held], y[held])
-    _note(name, {"test": test, "seed": seed}, _arrays(found))
+    _note(name, {"test": test, "seed": seed}, digest_of(found))
     return found
 
 
@@ -317,7 +317,8 @@ def _idx(path: Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(body, np.uint8, int(sizes.prod()), 4 + 4 * len(sizes)).reshape(sizes)
 
 
-def _arrays(found: Images) -> str:
+def digest_of(found: Images) -> str:
+    """The hash of a data set's content."""
     hashed = hashlib.sha256()
     for one in (found.x, found.y, found.test_x, found.test_y):
         hashed.update(np.ascontiguousarray(one).data)

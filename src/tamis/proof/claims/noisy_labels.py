@@ -18,9 +18,11 @@ Many models train at once as batched matrix products: one array of weights (K, i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from tamis.proof.claims import material
 from tamis.proof.claims.claim import Figure, Finding, Missing, Setting, Table, Verdict, claim
 from tamis.proof.claims.material import Images
 
+VERSION = 1  # raised when training changes: stored models of another version are not used
 SHAPES = ("another class", "any class", "next class", "look-alike")
 # A fifth of the noise: of 50 points of wrong labels at most 10 may reach the test error.
 LOW = 0.10
@@ -57,6 +60,22 @@ class Job:
     def __str__(self) -> str:
         return f"{self.data}, {self.n:,} pictures, {len(self.models)} models"
 
+    def key(self, pictures: str) -> str:
+        """Of everything that decides the trained models; `pictures` is the hash of the data set."""
+        decides = repr((self, pictures, VERSION, UNITS, BATCH, RATE, HELD))
+        return hashlib.sha256(decides.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job, and where what came of it lies, so that a killed claim goes on where it was."""
+
+    job: Job
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.job)
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -74,6 +93,7 @@ class Trained:
 @claim(
     "noisy-labels",
     letter="a",
+    version=VERSION,
     statement="With half of the training labels wrong at random, a network's test error is still low.",
     source="Rolnick, Veit, Belongie and Shavit 2017, Deep Learning is Robust to Massive Label Noise, "
     "[arXiv 1705.10694](https://arxiv.org/abs/1705.10694); told earlier by Hinton of MNIST",
@@ -95,7 +115,9 @@ def run(setting: Setting) -> Finding:
     if setting.tiny:
         trained = [train(job, material_of[job.data]) for job in jobs]
     else:
-        trained = many(_work, jobs, setting.processes, title="noisy labels")
+        digests = {one.name: material.digest_of(one) for one in sets}
+        tasks = [Task(job, setting.runs / "noisy-labels" / f"{job.key(digests[job.data])}.npz") for job in jobs]
+        trained = many(_work, tasks, setting.processes, title="noisy labels")
     return _finding(setting, sets, lacking, seeds, trained)
 
 
@@ -133,9 +155,17 @@ def _jobs(setting: Setting, sets: Sequence[Images], seeds: Sequence[int], shares
     return sorted(jobs, key=lambda job: -job.steps * len(job.models))
 
 
-def _work(job: Job) -> Trained:
+def _work(task: Task) -> Trained:
     """In another process, which reads its own copy of the pictures, once."""
-    return train(job, _images(job.data))
+    if task.path.is_file():
+        with np.load(task.path) as stored:
+            return Trained(task.job, *(stored[name] for name in ("curve", "wrong", "chosen", "kept")))
+    found = train(task.job, _images(task.job.data))
+    task.path.parent.mkdir(parents=True, exist_ok=True)
+    part = task.path.with_suffix(".partial.npz")
+    np.savez_compressed(part, curve=found.curve, wrong=found.wrong, chosen=found.chosen, kept=found.kept)
+    part.replace(task.path)
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -352,9 +382,10 @@ def _finding(
         f"{name} {100 * one.value:.1f} [{100 * one.low:.1f}, {100 * one.high:.1f}]" for name, one in decisive
     )
     pairs = [found.excess(one.name, len(one.x), "next class", HALF).value for one in sets]
+    low, high = (f"{100 * end:.0f}" for end in (min(pairs), max(pairs)))
     because = (
         f"half of the labels drawn wrong at random cost {told} points of test error at the chosen epoch (limit 10); "
-        f"the same half as pairs of classes costs {100 * min(pairs):.0f} to {100 * max(pairs):.0f}"
+        f"the same half as pairs of classes costs {low if low == high else f'{low} to {high}'}"
     )
     picture = setting.out / "noisy-labels.png"
     draw(found, sets, picture)

@@ -90,11 +90,11 @@ def _section(result: Result, pictures: Sequence[str]) -> Iterator[str]:
     command += f" --seed {result.seed}" if result.seed else ""
     command += f" --data {result.data}" if result.data else ""
     if found is None:
-        yield f"**Not run**: {_text(result.not_run)}.\n"
+        yield f"**Not run**: {_text(result.not_run).rstrip('.')}.\n"
         yield f"Rule: {_text(one.rule)}\n"
         yield f"`{command}`\n"
         return
-    yield f"**{found.verdict.value.capitalize()}**: {_text(found.because)}\n"
+    yield f"**{found.verdict.value.capitalize()}**: {_text(found.because).rstrip('.')}.\n"
     for place, picture in enumerate(pictures):
         yield f"![{one.name}, picture {place + 1}]({picture})\n"
     yield f"Rule, written before the run: {_text(one.rule)}\n"
