@@ -112,6 +112,18 @@ def test_intervals_are_students_over_seeds():
         over_seeds([1.0])
 
 
+def test_shares_that_all_seeds_agree_on_are_not_certain():
+    none, some = [np.zeros(10)] * 5, [np.eye(10)[0]] * 4 + [np.zeros(10)]
+    assert planted.shares_over_seeds(none).low == 0
+    assert planted.shares_over_seeds(none).high == pytest.approx(0.0714, abs=1e-4)  # Wilson, 0 of 50
+    assert planted.shares_over_seeds(some) == over_seeds([0.1] * 4 + [0])
+    apart = planted.shares_apart(none, none)
+    assert apart.value == 0
+    assert apart.low < -0.05 < 0.05 < apart.high
+    assert planted.shares_apart(some, none) == over_seeds([0.1] * 4 + [0])
+    assert planted.shares_apart([np.ones(5)] * 2, [np.zeros(5)] * 2).low == pytest.approx(0.61, abs=0.01)
+
+
 GOOD, NONE, BAD = Estimate(0.2, 0.1, 0.3), Estimate(0.1, -0.1, 0.3), Estimate(-0.2, -0.3, -0.1)
 
 

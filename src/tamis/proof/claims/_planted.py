@@ -176,6 +176,31 @@ def over_seeds(values: npt.ArrayLike, level: float = 0.95) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def shares_over_seeds(hits: Sequence[Floats]) -> Estimate:
+    """hits: for each seed (n,) of 0 and 1. As `over_seeds` of the shares; where all seeds agree, which says little of
+    few passages, Wilson's interval of all passages together."""
+    from tamis.intervals import wilson
+
+    shares = [float(one.mean()) for one in hits]
+    if len(set(shares)) > 1:
+        return over_seeds(shares)
+    every = np.concatenate(hits)
+    return Estimate(shares[0], *wilson(int(every.sum()), len(every)))
+
+
+def shares_apart(first: Sequence[Floats], second: Sequence[Floats]) -> Estimate:
+    """The share of `first` less that of `second`, of the same seeds; where all seeds agree Newcombe's interval of all
+    passages together."""
+    from tamis.proof.proportions import two_shares
+
+    gaps = [float(a.mean() - b.mean()) for a, b in zip(first, second, strict=True)]
+    if len(set(gaps)) > 1:
+        return over_seeds(gaps)
+    a, b = np.concatenate(first), np.concatenate(second)
+    found = two_shares(int(b.sum()), len(b), int(a.sum()), len(a))
+    return Estimate(gaps[0], found.low, found.high)
+
+
 def mean_by_copies(values: npt.ArrayLike, copies: Ints) -> Mapping[int, float]:
     """values: (n,) of passages -> their mean for each number of copies."""
     found = np.asarray(values, np.float64)

@@ -16,12 +16,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tamis.proof.claims import _planted as planted
-from tamis.proof.claims._planted import COPIES, Estimate, Ints, Texts, over_seeds
+from tamis.proof.claims._planted import COPIES, Estimate, Floats, Ints, Texts, over_seeds
 from tamis.proof.claims.claim import Figure, Finding, Missing, Setting, Table, Verdict, claim
 from tamis.proof.claims.material import where_text_is_from
 
@@ -52,9 +51,9 @@ class Measured:
 
     arm: str
     held: dict[str, float]
-    bits: np.ndarray[Any, np.dtype[np.float64]]
-    extractable: np.ndarray[Any, np.dtype[np.float64]]
-    followed: np.ndarray[Any, np.dtype[np.float64]]
+    bits: Floats
+    extractable: Floats
+    followed: Floats
     copies: Ints
     documents: int
     bytes: int
@@ -187,17 +186,21 @@ class Memory:
 def memory(pairs: Sequence[tuple[Measured, Measured]], copies: int) -> Memory:
     """copies: more than 0. Seeds are the cases. The arms are compared on the same passages, and what the arms differ
     by on passages of no copy is taken off the difference in excess: it is no memory."""
-    values: dict[str, dict[str, list[float]]] = {name: {arm: [] for arm in ARMS} for name in ("share", "run", "bits")}
+    hits: dict[str, list[Floats]] = {arm: [] for arm in ARMS}
+    runs: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    bits: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for pair in pairs:
         for one in pair:
             mine, none = one.copies == copies, one.copies == 0
-            values["share"][one.arm].append(float(one.extractable[mine].mean()))
-            values["run"][one.arm].append(float(one.followed[mine].mean()))
-            values["bits"][one.arm].append(float(one.bits[none].mean() - one.bits[mine].mean()))
-    estimates = {name: {arm: over_seeds(found) for arm, found in by.items()} for name, by in values.items()}
-    gaps = {name: np.subtract(by["duplicated"], by["deduplicated"]) for name, by in values.items()}
+            hits[one.arm].append(one.extractable[mine])
+            runs[one.arm].append(float(one.followed[mine].mean()))
+            bits[one.arm].append(float(one.bits[none].mean() - one.bits[mine].mean()))
     return Memory(
-        estimates["share"], estimates["run"], estimates["bits"], over_seeds(gaps["share"]), over_seeds(gaps["bits"])
+        {arm: planted.shares_over_seeds(found) for arm, found in hits.items()},
+        {arm: over_seeds(found) for arm, found in runs.items()},
+        {arm: over_seeds(found) for arm, found in bits.items()},
+        planted.shares_apart(hits[ARMS[0]], hits[ARMS[1]]),
+        over_seeds(np.subtract(bits[ARMS[0]], bits[ARMS[1]])),
     )
 
 
@@ -235,9 +238,10 @@ def _finding(
     ]  # fmt: skip
     for k, one in by.items():
         share, excess = one.extractable_difference, one.excess_difference
-        figures.append(Figure(f"extractable with {k} copies, more than deduplicated", share.value, share.low,
+        which = f"with {k} {'copy' if k == 1 else 'copies'}, more than deduplicated"
+        figures.append(Figure(f"extractable {which}", share.value, share.low,
                               share.high, "share", each, seeds))  # fmt: skip
-        figures.append(Figure(f"excess likelihood with {k} copies, more than deduplicated", excess.value, excess.low,
+        figures.append(Figure(f"excess likelihood {which}", excess.value, excess.low,
                               excess.high, "bit/byte", each, seeds))  # fmt: skip
     rows = [
         [str(k), *(str(getattr(one, what)[arm]) for what in ("extractable", "followed", "excess") for arm in ARMS)]
