@@ -81,7 +81,8 @@ class Options:
     def identity(self) -> dict[str, Any]:
         files = {name: hash_file(Path(value)) for name, value in (("encoder", self.encoder), ("items", self.items))
                  if value and value != BYTES}  # fmt: skip
-        names = ("sizes", "tokens", "flops", "minutes", "share", "limit_bytes", "context", "batch", "lr")
+        # how long to train enters as tokens, however it was said
+        names = ("sizes", "share", "limit_bytes", "context", "batch", "lr")
         return {name: getattr(self, name) for name in names} | {"files": files}
 
 
@@ -150,6 +151,7 @@ def prepare(
         "arms": {letter: texts.identity() for letter, texts in arms.items()},
         "held_of": list(held_of),
         "reference": _hash(reference),
+        "tokens": tokens,
         **options.identity(),
     }
     text = json.dumps(identity, sort_keys=True)
