@@ -63,5 +63,6 @@ class Settings:
         return asdict(self)
 
 
-# From the sweep in docs/training.md.
+# From the sweep in docs/training.md. Runs are named by settings where lr may be None: a change here bumps
+# training.VERSION.
 RATES = {"muon": 0.03, "adamw": 0.004}
