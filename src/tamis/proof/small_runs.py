@@ -88,7 +88,9 @@ class Job:
 
     def key(self, hashes: dict[Path, str]) -> str:
         """hashes: of files seen so far, so that each is read once."""
-        body: dict[str, Any] = {"version": VERSION}
+        from tamis.models.training import VERSION as TRAINING
+
+        body: dict[str, Any] = {"version": VERSION, "training": TRAINING}
         for one in fields(self):
             value = getattr(self, one.name)
             if one.name == "named":
