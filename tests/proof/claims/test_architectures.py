@@ -124,7 +124,7 @@ def test_equal_loss_takes_the_better_model_back_to_where_it_was_as_good() -> Non
 
     found = {
         (net, corpus, replicate): {
-            share: said((p if net == "decoder" else min(p, 0.6)) - 0.01 * replicate, corpus)
+            share: said((p if net == "decoder" else min(p, 0.59)) - 0.01 * replicate, corpus)
             for share, p in sure.items()
         }
         for net in claim.NETWORKS
@@ -133,7 +133,7 @@ def test_equal_loss_takes_the_better_model_back_to_where_it_was_as_good() -> Non
     }
     at_the_end = claim.measure(found, ["text"], 2, lambda _: None)
     assert (at_the_end.ratio[:, -1] > 0.1).all()
-    assert claim.equal_loss(found, claim.losses(found, truth), 4, 2).value < 1e-3
+    assert claim.equal_loss(found, claim.losses(found, truth), 4, 2).value < 0.01
 
 
 def test_a_job_gives_what_was_asked_at_the_steps_asked() -> None:
@@ -173,6 +173,7 @@ def test_corpora_of_this_machine_where_there_is_nothing_else(monkeypatch) -> Non
 
     monkeypatch.delenv("TAMIS_DATA", raising=False)
     found = kinds(30_000, 10_000, 0, None)
+    assert found.names[0] == "docstrings"
     assert len(set(found.names)) == 3
     assert size(found.first) >= 30_000
     names = [{name for name, _ in docs} for docs in (found.first, found.second, found.reference)]

@@ -51,7 +51,7 @@ def kinds(each: int, reference: int, seed: int, data: Path | None) -> Kinds:
 def _of_this_machine(each: int, reference: int, seed: int, data: Path | None) -> Kinds:
     names = {"python/": "docstrings", "man/": "manual pages", "package/": "package descriptions"}
     by = {kind: text(each + reference, seed, None, kind) for kind in names}
-    order = sorted(by, key=lambda kind: -size(by[kind]))
+    order = sorted(by, key=lambda kind: size(by[kind]) < each)  # what this machine has little of is the reference
     taken = {kind: upto(by[kind], each) for kind in by}
     if size(by[order[2]]) >= reference:
         third, docs = names[order[2]], upto(by[order[2]], reference)
