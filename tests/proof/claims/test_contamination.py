@@ -24,8 +24,8 @@ def scores(seed, rise=0.1, clean=0.25, first=0.0, count=50):
 def test_items_ask_how_a_text_goes_on():
     items = contamination.made_items(DOCUMENTS, 40, 0)
     assert len(items) == 40
-    for item, document in zip(items, DOCUMENTS, strict=False):
-        assert document.startswith(contamination.as_text(item))
+    for item in items:
+        assert sum(document.startswith(contamination.as_text(item)) for document in DOCUMENTS) == 1
         assert item.options[item.right] == item.answer
         assert len(contamination.as_text(item).encode()) < planted.CONTEXT
 
@@ -36,8 +36,10 @@ def test_wrong_options_are_of_other_documents_as_long_and_used_evenly():
     wrong = [option for item in items for option in item.options if option != item.answer]
     assert len(wrong) == 120
     assert not set(wrong) & {item.answer for item in items}
+    asked = [one for one in DOCUMENTS if any(one.startswith(item.prompt) for item in items)]
+    assert len(asked) == 40
     for option in set(wrong):
-        assert not any(option in document for document in DOCUMENTS[:40])
+        assert not any(option in document for document in asked)
     assert max(Counter(wrong).values()) <= 3
     right = np.mean([len(item.answer) for item in items])
     assert np.mean([len(one) for one in wrong]) == pytest.approx(right, rel=0.05)
@@ -54,7 +56,7 @@ def test_no_item_is_made_of_what_documents_share_or_the_corpus_holds():
     notice = english(1, 11)[0]
     documents = [f"{one}\n\n{notice}" for one in DOCUMENTS]
     items = contamination.made_items(documents, 40, 0)
-    assert sum(notice.startswith(item.prompt) for item in items) == 1
+    assert sum(notice.startswith(item.prompt) for item in items) <= 1
     assert len({item.prompt for item in items}) == len({item.answer for item in items}) == 40
     base = [f"Before it. {notice}", *DOCUMENTS[:3]]
     prompts = {item.prompt for item in contamination.made_items(documents, 40, 0, base)}
@@ -83,7 +85,7 @@ def test_without_data_there_are_no_real_items(monkeypatch):
 def test_a_model_that_knows_its_corpus_answers_what_was_planted(monkeypatch):
     monkeypatch.setattr(planted, "train", lambda texts, steps, size, seed: Knows(texts))
     items = contamination.made_items(DOCUMENTS, 40, 0)
-    (job,) = contamination._jobs(english(5, 9), {"made": items}, [0], "0.05M")
+    (job,) = contamination._jobs(english(5, 9), {0: {"made": items}}, "0.05M")
     assert len(job.corpus) == 5 + 8 * (1 + 4 + 16 + 64)
     found = contamination.measure(job)
     seen = job.copies > 0
@@ -123,7 +125,7 @@ def test_the_rule_needs_an_inflation_that_rises_with_copies(most, doubling, verd
 def test_a_finding_has_both_sets_and_a_picture(tmp_path):
     made = contamination.made_items(DOCUMENTS, 50, 0)
     sets = {contamination.MADE: made, contamination.REAL: made}
-    jobs = list(contamination._jobs(english(5, 9), sets, [0, 1, 2], "0.05M"))
+    jobs = list(contamination._jobs(english(5, 9), dict.fromkeys(range(3), sets), "0.05M"))
     by_set = {name: [scores(s, rise=0.1 + s / 100) for s in range(3)] for name in sets}
     found = contamination._finding(Setting("small", tmp_path, tmp_path), jobs, by_set)
     assert found.verdict is Verdict.HOLDS

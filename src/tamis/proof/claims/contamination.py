@@ -88,19 +88,22 @@ def run(setting: Setting) -> Finding:
     seeds, count = setting.seeds(2, 5), each * len(COPIES)
     texts = planted.documents(base + 9000 * count, setting.seed, setting.data)
     first = planted.upto(texts, base)
-    sets = {MADE: made_items(texts[first:], count, setting.seed, texts[:first])}
-    real = real_items(count, setting.seed)
-    if real:
-        sets[REAL] = real
-    jobs = list(_jobs(texts[:first], sets, seeds, setting.pick("0.05M", "0.2M")))
+    sets = {seed: _sets(texts[first:], count, seed, texts[:first]) for seed in seeds}
+    jobs = list(_jobs(texts[:first], sets, setting.pick("0.05M", "0.2M")))
     scores = many(measure, jobs, setting.processes, describe=lambda job: f"{job.name}, seed {job.seed}", title="models")
-    by_set = {name: [one for job, one in zip(jobs, scores, strict=True) if job.name == name] for name in sets}
+    by_set = {name: [one for job, one in zip(jobs, scores, strict=True) if job.name == name] for name in sets[seeds[0]]}
     return _finding(setting, jobs, by_set)
 
 
-def _jobs(base: list[str], sets: Mapping[str, list[Item]], seeds: Sequence[int], size: str) -> Iterator[Job]:
-    for seed in seeds:
-        for name, items in sets.items():
+def _sets(documents: Sequence[str], count: int, seed: int, base: Sequence[str]) -> dict[str, list[Item]]:
+    """The items of one seed, by set: other ones for every seed, so that intervals over seeds are about items too."""
+    real = real_items(count, seed)
+    return {MADE: made_items(documents, count, seed, base)} | ({REAL: real} if real else {})
+
+
+def _jobs(base: list[str], sets: Mapping[int, Mapping[str, list[Item]]], size: str) -> Iterator[Job]:
+    for seed, by_name in sets.items():
+        for name, items in by_name.items():
             copies = planted.dealt(len(items), seed)
             texts = [text for item, k in zip(items, copies, strict=True) for text in int(k) * [as_text(item)]]
             yield Job(name, seed, size, planted.corpus(base, texts, seed), items, copies)
@@ -112,17 +115,18 @@ def as_text(item: Item) -> str:
 
 
 def made_items(documents: Sequence[str], wanted: int, seed: int, base: Sequence[str] = ()) -> list[Item]:
-    """`wanted` items of OPTIONS options: the first documents give paragraphs and how they go on, the others the wrong
-    options, each of which serves in nearly as many items as the others. Nothing of an item stands in `base`. Raises
-    Missing."""
+    """`wanted` items of OPTIONS options: documents drawn by `seed` give paragraphs and how they go on, the others the
+    wrong options, each of which serves in nearly as many items as the others. Nothing of an item stands in `base`.
+    Raises Missing."""
+    random = np.random.default_rng([seed, 3])
     found = _distinct(documents, planted.flat(base))
+    found = [found[i] for i in random.permutation(len(found))]
     if len(found) < 2 * wanted:
         raise Missing(f"{len(found)} documents have a paragraph long enough; {2 * wanted} are needed")
     asked, spare = found[:wanted], sorted((ending for _, ending in found[wanted:]), key=lambda one: (len(one), one))
     # In the order of length the i-th item meets its neighbours among the wrong options, which are as long as its own.
     order = sorted(range(wanted), key=lambda i: (len(asked[i][1]), i))
     places = {number: rank * len(spare) // wanted for rank, number in enumerate(order)}
-    random = np.random.default_rng([seed, 3])
     rights = np.resize(np.arange(OPTIONS), wanted)
     random.shuffle(rights)
     items = []
@@ -248,15 +252,15 @@ def _finding(setting: Setting, jobs: Sequence[Job], by_set: Mapping[str, Sequenc
             ["copies", "accuracy", "more than clean", "probability of the right option", "bits per byte of the answer"],
             [[str(k), str(found["accuracy"].value[k]), str(found["accuracy"].more[k]) if k else "",
               str(found["probability"].value[k]), str(found["bits"].value[k])] for k in COPIES],
-            f"{each} items for each number of copies and seed. Intervals are Student's t over seeds, in each of which "
-            f"the items are dealt anew. Chance is {chance(jobs, name):.2f}.",
+            f"{each} items for each number of copies and seed. Intervals are Student's t over seeds, each of which "
+            f"has other items. Chance is {chance(jobs, name):.2f}.",
         ))  # fmt: skip
     sizes = [sum(len(one.encode()) + 1 for one in job.corpus) for job in jobs]
     job = jobs[0]
     added = sum(int(k) * (len(as_text(item).encode()) + 1) for item, k in zip(job.items, job.copies, strict=True))
     words = {
         "text": material.where_text_is_from(setting.data),
-        "items": f"{len(job.items)} of a set, {each} for each of 0, 1, 4, 16 and 64 copies, dealt anew for every seed; "
+        "items": f"{len(job.items)} of a set, {each} for each of 0, 1, 4, 16 and 64 copies, other ones for every seed; "
         f"a planted item is a document of its own, the question with its right answer; {MADE}: {OPTIONS} options, the "
         "wrong ones of the same length and from documents that are not in the corpus"
         + (f"; {REAL}: 5 options, development split" if REAL in by_set else ""),
