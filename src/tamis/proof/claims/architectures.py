@@ -332,7 +332,7 @@ def _by_text(distances: Distances, names: tuple[str, str, str]) -> Table:
     rows: list[list[str | float | None]] = []
     for text, name in enumerate(names):
         ends = [one[:, -1, text].mean() for one in (distances.architectures, distances.corpora, distances.seeds)]
-        rows.append([name, *map(float, ends), float(ends[0] / ends[1])])
+        rows.append([_short(name), *map(float, ends), float(ends[0] / ends[1])])
     return Table(
         "Distance at the end by text, bit/token", ["text", "architectures", "corpora", "seeds", "R"], rows,
         "means over replicates and pairs",
@@ -341,10 +341,10 @@ def _by_text(distances: Distances, names: tuple[str, str, str]) -> Table:
 
 def _losses(bits: Mapping[tuple[str, int], F64], names: Sequence[str]) -> Table:
     rows: list[list[str | float | None]] = [
-        [net, names[corpus], *map(float, one[:, -1].mean(0))] for (net, corpus), one in bits.items()
+        [net, _short(names[corpus]), *map(float, one[:, -1].mean(0))] for (net, corpus), one in bits.items()
     ]
     note = "means over replicates; lower is better"
-    return Table("Bits per byte at the end", ["architecture", "trained on", *names], rows, note)
+    return Table("Bits per byte at the end", ["architecture", "trained on", *map(_short, names)], rows, note)
 
 
 def draw(
@@ -375,7 +375,7 @@ def draw(
     right.plot([], [], "--", color="0.4", label=_short(names[1]))
     right.legend(frameon=False, fontsize=8)
     for axes in (left, middle, right):
-        axes.set_xticks(x, [f"{one / 1000:,.0f}k" for one in x])
+        axes.set_xticks(x, [f"{one / 1000:,.0f}k" for one in x], fontsize=7)
         axes.minorticks_off()
         axes.axvspan(STABLE * tokens, tokens, color="0.93", zorder=0)
         axes.set_xlabel("tokens of training (grey: the learning rate falls)", fontsize=8)
