@@ -135,7 +135,7 @@ def test_agreement_does_not_depend_on_blocks(monkeypatch):
     ids = ENCODER.encode(["some text to read", "more of it"])
     whole = alike(p, q, ids, end_of_text=256)
     monkeypatch.setattr("tamis.proof.agreement_of_models._BLOCK", 257 * 3)
-    monkeypatch.setattr("tamis.proof.model.MOST_LOGITS", 257 * 5)
+    monkeypatch.setattr("tamis.models.model.MOST_LOGITS", 257 * 5)
     cut = alike(p, q, ids, end_of_text=256)
     assert np.allclose(cut.first_second, whole.first_second)
     assert np.array_equal(cut.same, whole.same)

@@ -150,7 +150,7 @@ def test_progress_is_told_and_cost_stands_apart(require):
     except ImportError:
         require(False, "torch is not installed")
     from tamis.models.decoder import Config, Decoder
-    from tamis.proof.model import TorchModel
+    from tamis.models.model import TorchModel
 
     torch.set_num_threads(1)
     config = Config(vocab=257, context=32, layers=1, width=16, heads=1)

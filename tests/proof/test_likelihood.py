@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proof_models import Bigram, Bytes
+from tamis.models.model import TorchModel, batches
 from tamis.proof.likelihood import Losses, losses, text_losses, windows
 from tamis.proof.metric import NothingCounted
-from tamis.proof.model import TorchModel, batches
 
 rng = np.random.default_rng(1)
 TABLE = rng.normal(size=(257, 257))
@@ -99,7 +99,7 @@ def test_a_torch_module_gives_the_same(monkeypatch):
     assert np.allclose(found.nats, text_losses(Bigram(TABLE), Bytes(), texts).nats, atol=1e-4)
     assert module.training
     # a vocabulary too large for one batch is read in pieces
-    monkeypatch.setattr("tamis.proof.model.MOST_LOGITS", 257 * 9)
+    monkeypatch.setattr("tamis.models.model.MOST_LOGITS", 257 * 9)
     ids = rng.integers(0, 257, (5, 9))
     assert np.allclose(TorchModel(module, 16).nats(ids), Bigram(TABLE).nats(ids), atol=1e-4)
     assert TorchModel(module, 16).nats(ids[:, :1]).shape == (5, 0)

@@ -87,8 +87,8 @@ class Run:
         return made.eval()
 
     def model(self) -> Any:
-        """The trained model as evaluation takes it: a proof.model.Predictor."""
-        from tamis.proof.model import TorchModel
+        """The trained model as evaluation takes it: a Predictor."""
+        from tamis.models.model import TorchModel
 
         return TorchModel(self.module(), self.config.context)
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tamis.models.model import Predictor, batches, logit_tokens
 from tamis.proof.likelihood import windows
 from tamis.proof.metric import Bools, Floats, Ints, Metric, ratio
-from tamis.proof.model import Predictor, batches, logit_tokens
 
 Logits = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 

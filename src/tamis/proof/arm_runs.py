@@ -19,8 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tamis.models.model import Encoder
 from tamis.proof.holdout import Candidates
-from tamis.proof.model import Encoder
 from tamis.proof.streams import Stream
 from tamis.whole import write_atomic
 
@@ -222,8 +222,8 @@ class _Probe:
         before = PROBES * ((step.step - 1) / step.steps) ** 0.5
         if int(whole) == int(before):
             return
+        from tamis.models.model import TorchModel
         from tamis.proof.likelihood import text_losses
-        from tamis.proof.model import TorchModel
 
         found = text_losses(TorchModel(step.module, self.job.context), self.encoder, self.texts)
         self.found[int(step.tokens)] = float(found.bits.sum() / found.bytes.sum())
@@ -265,7 +265,7 @@ def speed(
     from tamis.models.data import ArrayFeed
     from tamis.models.decoder import Decoder
     from tamis.models.loop import Loop
-    from tamis.proof.model import TorchModel
+    from tamis.models.model import TorchModel
 
     torch.set_num_threads(1)
     encoder = encoder_of(encoder_name)

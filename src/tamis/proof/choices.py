@@ -21,10 +21,10 @@ from typing import cast
 
 import numpy as np
 
+from tamis.models.model import Encoder, Ids, Model, Predictor, batches, logit_tokens
 from tamis.proof.generation import continuations
 from tamis.proof.items import BadItems, Item
 from tamis.proof.metric import Bools, Floats, Ints, Metric, NothingCounted, mean, ratio, share
-from tamis.proof.model import Encoder, Ids, Model, Predictor, batches, logit_tokens
 
 BATCH_TOKENS = 1 << 13
 

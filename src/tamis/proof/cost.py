@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from tamis.models.model import Ids, Model
 from tamis.proof.metric import Direction, Metric, ratio
-from tamis.proof.model import Ids, Model
 
 _SECONDS = 2.0
 

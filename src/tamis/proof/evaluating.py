@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tamis.errors import WrongUse
+from tamis.models.model import F32, F64, Ids, Predictor
 from tamis.proof import cost
 from tamis.proof.agreement_of_models import alike
 from tamis.proof.calibration import Calibration, calibration
@@ -27,7 +28,6 @@ from tamis.proof.items import BadItems, Item
 from tamis.proof.likelihood import Losses, losses
 from tamis.proof.memorization import contamination_gap, memorized
 from tamis.proof.metric import Metric, NothingCounted, paired
-from tamis.proof.model import F32, F64, Ids, Predictor
 from tamis.proof.next_token import guesses
 from tamis.proof.proportions import ShareDifference, same_items
 from tamis.proof.seen_in_training import copies_of_items, draw

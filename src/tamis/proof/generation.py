@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tamis.proof.model import Encoder, Ids, Predictor, logit_tokens
+from tamis.models.model import Encoder, Ids, Predictor, logit_tokens
 
 BATCH_TOKENS = 1 << 13
 

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from tamis.errors import WrongUse
+from tamis.models.model import Encoder, Predictor, batches
 from tamis.proof.choices import answer_nats
 from tamis.proof.generation import continuations
 from tamis.proof.metric import Direction, Metric, mean, share
-from tamis.proof.model import Encoder, Predictor, batches
 
 try:
     from lm_eval.api.model import LM

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tamis.models.model import Encoder, Ids, Model, batches
 from tamis.proof.metric import Floats, Ints, Metric, NothingCounted, paired, ratio
-from tamis.proof.model import Encoder, Ids, Model, batches
 
 BATCH_TOKENS = 1 << 13
 

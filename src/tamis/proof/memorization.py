@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tamis.models.model import Predictor, batches
 from tamis.proof.likelihood import Losses
 from tamis.proof.metric import (
     Bools,
@@ -30,7 +31,6 @@ from tamis.proof.metric import (
     share,
     widened,
 )
-from tamis.proof.model import Predictor, batches
 from tamis.proof.proportions import ShareDifference, two_shares
 
 BATCH_TOKENS = 1 << 12

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tamis.proof import model as models
+from tamis.models import model as models
+from tamis.models.model import Predictor, batches, logit_tokens
 from tamis.proof.likelihood import windows
 from tamis.proof.metric import Bools, Floats, Ints, NothingCounted
-from tamis.proof.model import Predictor, batches, logit_tokens
 
 TOKENS = 4000
 PER_WINDOW = 8

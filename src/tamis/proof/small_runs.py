@@ -198,10 +198,10 @@ def train(job: Job) -> dict[str, Any]:
 
     from tamis.models.data import ArrayFeed
     from tamis.models.decoder import Decoder
+    from tamis.models.model import TorchModel
     from tamis.models.settings import Settings
     from tamis.models.training import fit
     from tamis.proof.likelihood import text_losses
-    from tamis.proof.model import TorchModel
 
     torch.set_num_threads(1)
     began = time.process_time()

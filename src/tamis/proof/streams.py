@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 
 from tamis.corpus.order import draw, id_words
 from tamis.errors import SaidNo
+from tamis.models.model import Encoder
 from tamis.proof.holdout import held
-from tamis.proof.model import Encoder
 from tamis.proof.trained_on import Texts
 from tamis.whole import write_atomic
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tamis.errors import WrongUse
-from tamis.proof.model import Encoder, Predictor
+from tamis.models.model import Encoder, Predictor
 
 # Longer rows of a transformers model are not read: attention costs their square.
 MOST_CONTEXT = 1024
@@ -82,8 +82,8 @@ def _names(paths: Sequence[Path]) -> list[str]:
 def _run(path: Path, name: str, context: int | None) -> Subject:
     from tamis.corpus.tokenizer import Tokenizer
     from tamis.models.data import ByteEncoder
+    from tamis.models.model import TorchModel
     from tamis.models.training import Run
-    from tamis.proof.model import TorchModel
 
     run = Run.read(path)
     try:
@@ -112,7 +112,7 @@ def _transformers(path: Path, name: str, context: int | None) -> Subject:
     except ImportError as error:
         raise BadModel(f"{path} is a transformers folder: pip install 'tamis[hf]' to read it") from error
     from tamis.corpus.tokenizer import Tokenizer
-    from tamis.proof.model import TorchModel
+    from tamis.models.model import TorchModel
 
     try:
         module = AutoModelForCausalLM.from_pretrained(path, local_files_only=True, trust_remote_code=False)

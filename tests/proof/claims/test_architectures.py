@@ -11,13 +11,13 @@ torch = pytest.importorskip("torch")
 
 from tamis.models.data import ArrayFeed  # noqa: E402
 from tamis.models.decoder import Config, Decoder  # noqa: E402
+from tamis.models.model import TorchModel  # noqa: E402
 from tamis.models.settings import Settings  # noqa: E402
 from tamis.models.training import fit  # noqa: E402
 from tamis.proof.agreement_of_models import alike  # noqa: E402
 from tamis.proof.claims import _networks as networks  # noqa: E402
 from tamis.proof.claims import _training as training  # noqa: E402
 from tamis.proof.claims import architectures as claim  # noqa: E402
-from tamis.proof.model import TorchModel  # noqa: E402
 
 KINDS = [networks.Recurrent, networks.Convolutional]
 

@@ -134,9 +134,9 @@ def train(texts: Sequence[str], steps: int, size: str, seed: int) -> Any:
 
     from tamis.models.data import ArrayFeed, bytes_of
     from tamis.models.decoder import Decoder, ladder
+    from tamis.models.model import TorchModel
     from tamis.models.settings import Settings
     from tamis.models.training import fit
-    from tamis.proof.model import TorchModel
 
     torch.set_num_threads(1)
     feed = ArrayFeed(bytes_of(texts), CONTEXT, BATCH, seed)

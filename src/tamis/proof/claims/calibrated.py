@@ -168,8 +168,8 @@ def answers(module: Any, asked: Any) -> Answers:
 
     if isinstance(asked, list):
         from tamis.models.data import ByteEncoder
+        from tamis.models.model import TorchModel
         from tamis.proof.choices import multiple_choice
-        from tamis.proof.model import TorchModel
 
         chosen = multiple_choice(TorchModel(module, 128), asked, ByteEncoder())
         scores, truth, bits = np.stack(chosen.scores), chosen.right, np.nan
