@@ -43,6 +43,7 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.timeout(1800)  # a minute or two of processor, on a machine that may be shared
 def test_all_claims_run_tiny_and_say_that_nothing_is_shown(tmp_path: Path, require: Require) -> None:
     for package in ("torch", "sklearn", "matplotlib"):
         require(find_spec(package), f"{package} is not installed")
