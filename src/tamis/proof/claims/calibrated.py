@@ -360,7 +360,7 @@ def draw(measured: Mapping[str, Measured], path: Path) -> None:
             axes.errorbar(one.parameters, found[:, 0], yerr=errors, fmt="o-", color=color, capsize=3, markersize=4,
                           linewidth=1.4, label=name)  # fmt: skip
         axes.set(xscale="log", title=title, xlabel="parameters", ylabel="calibration error (sweep)")
-        axes.set_xticks(sizes, [f"{size / 1000:.0f}k" for size in sizes])
+        axes.set_xticks(sizes, [f"{size / 1000:.0f}k" for size in sizes], fontsize=7)
         axes.minorticks_off()
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=8)
