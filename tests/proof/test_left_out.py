@@ -1,6 +1,8 @@
 """The corpus without one rule: what comes back is what `what_if` counts, and its text is that of a rerun."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -9,7 +11,7 @@ import proof_work
 from tamis import running
 from tamis.corpora import Corpus
 from tamis.documents import read_table
-from tamis.proof.left_out import Whole, leave_out, returned
+from tamis.proof.left_out import Whole, leave_out, returned, sources_hash
 from tamis.recipe import load
 from tamis.verdicts.what_if import what_if
 from tamis.workspace import Workspace
@@ -82,3 +84,17 @@ def test_documents_of_several_rules_come_once(whole: Whole) -> None:
     places = [int(at) for _, _, at_all in returned(whole, whole.rules) for at in at_all]
     assert places == sorted(set(places))
     assert set(places) == {int(at) for one in whole.rules for at in one.back}
+
+
+def test_the_hash_of_sources_changes_with_documents_and_edits() -> None:
+    def corpus(**hashes: str) -> Any:
+        def manifests(stage: str) -> list[Any]:
+            return [SimpleNamespace(files=[SimpleNamespace(hash=hashes.get(stage.replace("/", "_"), "a"))])]
+
+        return SimpleNamespace(
+            edit_groups=lambda: ["pii"], last_edit_groups=list, work=SimpleNamespace(manifests=manifests)
+        )
+
+    found = {sources_hash(one) for one in (corpus(), corpus(documents="b"), corpus(edits_pii="b"))}
+    assert len(found) == 3
+    assert sources_hash(corpus()) == sources_hash(corpus())

@@ -1,5 +1,6 @@
 """Feeds that differ in a share of their sequences, and jobs that are stored under what decides them."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tamis.models import training  # noqa: E402
 from tamis.models.data import ArrayFeed, bytes_of  # noqa: E402
 from tamis.proof import small_runs  # noqa: E402
 from tamis.proof.small_runs import Endless, Job, Replaced, Shape, outcomes, write_held, write_tokens  # noqa: E402
+from tamis.stage import hash_file  # noqa: E402
 
 TEXT = [f"Line {n} says that {n} times {n} is {n * n}, which is a number like another.\n" * 3 for n in range(400)]
 
@@ -59,6 +62,45 @@ def test_the_returning_text_comes_whole_before_any_of_it_comes_again() -> None:
     assert sorted(first[:half]) == sorted(first[half:])
     assert len(set(first[:half])) == half
     assert first[:half] != first[half:]
+
+
+def test_text_after_what_the_run_reads_is_new_to_it(job: Job, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    tokens = write_tokens(tmp_path / "own.npy", np.arange(6000, dtype=np.uint16))  # a sequence is known by its first id
+    plain = replace(job, tokens=tokens, train=4096)
+    read = plain.steps * plain.batch
+    assert read * 1.1 < 6000 // 32
+
+    def firsts(one: Job) -> np.ndarray:
+        feed = small_runs.feed_of(one)
+        return np.concatenate([feed(0, step)[:, 0] for step in range(one.steps)])
+
+    base = firsts(plain)
+    for start, seen in ((read, 0), (0, 12)):  # from the beginning nearly all were read
+        mixed = firsts(replace(plain, other=tokens, share=0.1, other_start=start))
+        taken = mixed[mixed != base]
+        assert 12 <= len(taken) <= 13
+        assert len(set(taken)) == len(taken)
+        assert len(set(taken) & set(base)) >= seen if seen else not set(taken) & set(base)
+
+
+def test_keys_of_what_was_stored_before_torch_was_named_still_stand(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    monkeypatch.setattr(small_runs, "version", lambda name: small_runs.UNNAMED_TORCH)
+    key = job.key({})
+    # the bytes hashed for this job before `other_start` and torch were part of it
+    body = {
+        "version": small_runs.VERSION, "training": training.VERSION, "tokens": hash_file(job.tokens),
+        "held": {"held": hash_file(job.held["held"])}, "shape": [1, 8], "train": 4096, "seed": 3, "unique": 0,
+        "context": 32, "batch": 4, "lr": None, "schedule": "wsd", "weight_decay": 0.0, "other": None, "share": 0.0,
+        "at": [],
+    }  # fmt: skip
+    assert key == hashlib.blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=12).hexdigest()
+    assert replace(job, other_start=7).key({}) != key
+    monkeypatch.setattr(small_runs, "version", lambda name: "2.99.0")
+    assert job.key({}) != key
 
 
 def test_a_job_is_trained_once_and_read_again(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

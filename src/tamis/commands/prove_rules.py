@@ -14,10 +14,10 @@ def judge(
     processes: int, out: Path | None,
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """The ledger as JSON and as text for people; what the design can see is said on standard error before."""
-    from tamis.proof import ledger
+    from tamis.proof import ledger, ledger_report
 
     found = ledger.run(
         work, name, seeds=seeds, tokens=tokens or ledger.TOKENS, size=size, references=references, only=only,
         processes=processes, out=out, say=lambda line: typer.echo(line, err=True),
     )  # fmt: skip
-    return found.to_json(), ledger.render(found)
+    return found.to_json(), ledger_report.render(found)

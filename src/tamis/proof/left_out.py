@@ -9,6 +9,7 @@ Memory: about 60 bytes a document and 60 an edge, and one byte a document while 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -131,6 +132,15 @@ def returned(whole: Whole, rules: list[LeftOut]) -> Iterator[tuple[pa.Array, pa.
                 gid = batch.column("gid").to_numpy()
                 texts = batch.column("text").cast(pa.large_string())
                 yield batch.column("id"), texts, whole.positions.of(gid)
+
+
+def sources_hash(corpus: Corpus) -> str:
+    """Of the documents and edits that `returned` reads, dropped ones included: it changes with their text."""
+    digest = hashlib.blake2b(digest_size=16)
+    for stage in ("documents", *(f"edits/{group}" for group in (*corpus.edit_groups(), *corpus.last_edit_groups()))):
+        for manifest in corpus.work.manifests(stage):
+            digest.update(f"{stage} {manifest.files[0].hash}\n".encode())
+    return digest.hexdigest()
 
 
 def bytes_of(texts: pa.Array) -> int:

@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ Ids = npt.NDArray[np.int64]
 
 # 1: the first. Bumped when the same job would give another result.
 VERSION = 1
+# Keys name the torch that trained, but for this one: results of it were stored before keys did.
+UNNAMED_TORCH = "2.13.0+cpu"
 CONTEXT = 128
 BATCH = 8
 
@@ -57,7 +60,8 @@ class Job:
     used (0: all). train: tokens to train on, with repeats where they are more than there are. held: by name, .jsonl of
     texts (`id`, `text`, `domain`).
 
-    other: ids that take the place of `share` of the sequences, all else being equal (see `Replaced`).
+    other: ids that take the place of `share` of the sequences, all else being equal (see `Replaced`). other_start:
+    sequences of `other`, in its order, that are passed over: where `other` is `tokens`, as many as the run reads.
     at: numbers of tokens at which the held-out texts are measured along the way, beside the end. named: for people and
     for telling results apart; it decides nothing."""
 
@@ -74,6 +78,7 @@ class Job:
     weight_decay: float = 0.0
     other: Path | None = None
     share: float = 0.0
+    other_start: int = 0
     at: tuple[int, ...] = ()
     named: Mapping[str, Any] = field(default_factory=dict)
 
@@ -91,9 +96,13 @@ class Job:
         from tamis.models.training import VERSION as TRAINING
 
         body: dict[str, Any] = {"version": VERSION, "training": TRAINING}
+        torch = version("torch")
+        if torch != UNNAMED_TORCH:
+            body["torch"] = torch
         for one in fields(self):
             value = getattr(self, one.name)
-            if one.name == "named":
+            # jobs without a start were stored before there was one
+            if one.name == "named" or (one.name == "other_start" and not value):
                 continue
             if one.name == "held":
                 value = {name: _hash(path, hashes) for name, path in sorted(value.items())}
@@ -159,18 +168,22 @@ class Replaced:
 
 
 class Endless:
-    """Sequences of an array of ids by number, epoch after epoch in new orders."""
+    """Sequences of an array of ids by number, epoch after epoch in new orders, without the first `start`.
 
-    def __init__(self, tokens: npt.NDArray[Any], context: int, seed: int) -> None:
+    The order of an epoch is that of an ArrayFeed of the same ids and seed: with the start after what such a feed has
+    given in its first epoch, none of that comes until the epoch is over."""
+
+    def __init__(self, tokens: npt.NDArray[Any], context: int, seed: int, start: int = 0) -> None:
         from tamis.models.data import ArrayFeed
 
-        self.feed = ArrayFeed(tokens, context, 1, seed)
+        self.feed, self.start = ArrayFeed(tokens, context, 1, seed), start
 
     def identity(self) -> dict[str, Any]:
-        return self.feed.identity()
+        return {**self.feed.identity(), "start": self.start}
 
     def sequence(self, number: int) -> Ids:
         """ids (context + 1,)."""
+        number += self.start
         found: Ids = self.feed(number // self.feed.steps, number % self.feed.steps)[0]
         return found
 
@@ -192,11 +205,22 @@ def outcomes(jobs: Sequence[Job], store: Path, processes: int = 2, what: str = "
     return [_read(job, store / f"{key}.json", key in reused) for key, job in zip(keys, jobs, strict=True)]
 
 
+def feed_of(job: Job) -> Any:
+    """What the job trains on, a Feed."""
+    from tamis.models.data import ArrayFeed
+
+    tokens = _ids(job.tokens)
+    feed = ArrayFeed(tokens[: job.unique or len(tokens)], job.context, job.batch, job.seed)
+    if job.other is None or job.share <= 0:
+        return feed
+    other = Endless(_ids(job.other), job.context, job.seed, job.other_start)
+    return Replaced(feed, other, job.share, job.seed)
+
+
 def train(job: Job) -> dict[str, Any]:
     """Trains and measures one model; the JSON of an Outcome."""
     import torch
 
-    from tamis.models.data import ArrayFeed
     from tamis.models.decoder import Decoder
     from tamis.models.model import TorchModel
     from tamis.models.settings import Settings
@@ -206,10 +230,7 @@ def train(job: Job) -> dict[str, Any]:
     torch.set_num_threads(1)
     began = time.process_time()
     config = job.shape.config(job.context)
-    tokens = _ids(job.tokens)
-    feed: Any = ArrayFeed(tokens[: job.unique or len(tokens)], job.context, job.batch, job.seed)
-    if job.other is not None and job.share > 0:
-        feed = Replaced(feed, Endless(_ids(job.other), job.context, job.seed), job.share, job.seed)
+    feed = feed_of(job)
     module = Decoder(config, job.seed)
     texts = {name: _texts(path) for name, path in job.held.items()}
     step_tokens = job.batch * job.context
