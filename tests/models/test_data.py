@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tamis.corpus.shards import IndexFile, Shard, file_sha256
@@ -78,8 +80,24 @@ def test_documents_of_a_batch_are_those_whose_tokens_it_holds(tmp_path: Path) ->
         places = {where[int(token)] for token in disk(0, step).ravel()}
         want = {owner[place] for place in places}
         assert set(documents(disk, 0, step)) == want
+        for rank in range(2):  # the batch of all ranks, whoever asks
+            part = Windows(tmp_path / "tokens", 8, 1, seed=3, rank=rank, world=2)
+            assert set(documents(part, 0, step)) == want
         inputs = {owner[where[int(token)]] for token in memory(0, step)[:, :-1].ravel()}
         assert {names[int(number)] for number in documents(memory, 0, step)} == inputs
+
+
+def test_documents_are_named_as_a_user_knows_them(tmp_path: Path) -> None:
+    tokens = shards(tmp_path / "tokens", [[5, 20, 14], [40, 3, 9]])
+    (tmp_path / "text").mkdir()
+    for shard in range(2):
+        pq.write_table(
+            pa.table({"id": [f"id {shard}{row}" for row in range(3)]}), tmp_path / f"text/{shard:05}.parquet"
+        )
+    disk = Windows(tmp_path / "tokens", 8, 10, seed=3)
+    assert set(documents(disk, 0, 0)) == {f"id {shard}{row}" for shard in range(2) for row in range(3)}
+    memory = ArrayFeed(tokens[:25], 8, 3, offsets=np.array([0, 5, 25]), names=np.array([0, 2]))
+    assert documents(memory, 0, 0) == ["0", "2"]  # row 1 of the file is empty
 
 
 def test_too_few_tokens_are_refused() -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +24,54 @@ def job(what: Any) -> Any:
     if what == "threads":
         return int(os.environ["OMP_NUM_THREADS"])
     return what * 2
+
+
+def linger(place: str) -> None:
+    Path(place).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+PARENT = """
+import sys
+sys.path.insert(0, {here!r})
+import test_many as t
+if __name__ == "__main__":
+    t.many(t.linger, [{place!r}], processes=1)
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    place, script = tmp_path / "worker", tmp_path / "parent.py"
+    script.write_text(PARENT.format(here=str(Path(__file__).parent), place=str(place)))
+    parent = subprocess.Popen([sys.executable, str(script)])
+    worker = 0
+    try:
+        assert _soon(lambda: place.exists() and place.read_text() != "")
+        worker = int(place.read_text())
+        parent.kill()
+        parent.wait()
+        assert _soon(lambda: not _alive(worker))
+    finally:
+        parent.kill()
+        if worker and _alive(worker):
+            os.kill(worker, signal.SIGKILL)
+
+
+def _soon(true: Callable[[], bool], seconds: float = 120) -> bool:
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _alive(process: int) -> bool:
+    """Does it run? One that has ended but that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_results_stand_in_the_order_of_jobs_and_failures_are_named() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from tamis.models import checkpoint, schedule
 from tamis.models.data import ArrayFeed
 from tamis.models.decoder import Config, Decoder
 from tamis.models.health import Health
-from tamis.models.loop import Diverged, Loop
+from tamis.models.loop import Diverged, Loop, Step
 from tamis.models.settings import Settings, SettingsError
 from tamis.models.training import Run, fit, train
 
@@ -140,6 +143,9 @@ def test_precision_auto_is_settled_once_and_is_part_of_the_run(tmp_path: Path) -
     other = train(feed(), CONFIG, auto, tmp_path)
     assert other.settings.precision == "bf16"
     assert train(feed(), CONFIG, replace(auto, precision="bf16"), tmp_path).id == other.id
+    seed = train(ArrayFeed(tokens(), 16, 4, seed=7), CONFIG, replace(auto, seed=7), tmp_path)
+    assert seed.settings.precision == "bf16"  # seeds of one width on one machine are trained alike
+    assert len(list(tmp_path.glob("precision-*.json"))) == 1
 
 
 KILLED = """
@@ -209,21 +215,40 @@ torch.distributed.init_process_group("gloo")
 rank = torch.distributed.get_rank()
 feed = t.feed(4, rank=rank, world=2)
 t.train(feed, t.CONFIG, replace(t.SETTINGS, steps=6, batch=8), Path({out!r}))
+t.train(feed, replace(t.CONFIG, experts=2), replace(t.SETTINGS, steps=2, batch=8), Path({out!r}))
 torch.distributed.destroy_process_group()
 """
 
 
-def test_two_processes_step_as_one_of_twice_the_batch(tmp_path: Path) -> None:
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node=2"],
+    "accelerate": [
+        "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1", "--mixed_precision=no",
+        "--dynamo_backend=no", "--main_process_port=0",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_step_as_one_of_twice_the_batch(
+    launcher: str, tmp_path: Path, require: Callable[[object, str], None]
+) -> None:
+    if launcher == "accelerate":
+        require(importlib.util.find_spec("accelerate"), "accelerate (extra hf) is not installed")
     script = tmp_path / "process.py"
     script.write_text(PROCESS.format(here=str(Path(__file__).parent), out=str(tmp_path / "two")))
     subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)],
+        [sys.executable, "-m", *LAUNCHERS[launcher], str(script)],
         check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300, capture_output=True,
     )  # fmt: skip
     one = train(feed(8), CONFIG, replace(SETTINGS, steps=6, batch=8), tmp_path / "one")
     two = Run.read(tmp_path / "two" / one.id)
     np.testing.assert_allclose(two.curve.loss, one.curve.loss, rtol=1e-5)
     assert json.loads((two.folder / "run.json").read_text())["processes"] == 2
+    # Each process balances experts over its own part of a batch: another model, so another run.
+    alone = train(feed(8), replace(CONFIG, experts=2), replace(SETTINGS, steps=2, batch=8), tmp_path / "one")
+    assert {one.name for one in (tmp_path / "two").iterdir()} - {two.id, alone.id} != set()
+    assert not (tmp_path / "two" / alone.id).exists()
 
 
 def test_health_tells_of_dead_units_explosions_and_of_documents_in_a_spike() -> None:
@@ -240,7 +265,7 @@ def test_health_tells_of_dead_units_explosions_and_of_documents_in_a_spike() -> 
     kinds = {(one.kind, one.message.split(":")[0]) for one in health.warnings}
     assert ("dead", "blocks.0.mlp.up") in kinds
     assert ("exploding", "blocks.1") in kinds
-    rows = {row.name: row for row in health.rows}
+    rows = {row.name: row for row in health.last()}
     assert rows["embedding.weight"].gradient > 0
     assert rows["blocks.0.qkv"].gradient == 0  # its output projection is still zero
     assert 0 < rows["embedding.weight"].update < 1
@@ -253,8 +278,94 @@ def test_health_tells_of_dead_units_explosions_and_of_documents_in_a_spike() -> 
     (spike,) = [one for one in health.warnings if one.kind == "spike"]
     assert (spike.step, spike.documents) == (101, ("document of step 101",))
     again = Health(module)
-    again.load(json.loads(json.dumps(health.state())))
-    assert (again.rows[0], again.warnings) == (health.rows[0], health.warnings)
+    again.load(json.loads(json.dumps(health.state())), health.tensors())
+    assert (again.last()[0], again.warnings) == (health.last()[0], health.warnings)
+    assert again.table().num_rows == len(health.names)
+
+
+def test_a_long_run_can_still_be_saved(tmp_path: Path) -> None:
+    """What is written down of every watched step stands in tensors: a header of 100 MB cannot be read again."""
+    health = Health(Decoder(CONFIG))
+    health.steps = list(range(60_000))
+    health.values = [np.zeros((len(health.names), 3))] * 60_000
+    assert len(json.dumps(health.state())) < 1000
+    checkpoint.save(tmp_path / "c", health.tensors(), {"health": health.state()})
+    tensors, words = checkpoint.load(tmp_path / "c")
+    again = Health(Decoder(CONFIG))
+    again.load(words["health"], tensors)
+    assert len(again.values) == 60_000
+
+
+def test_experts_without_tokens_and_their_dead_units_are_told(tmp_path: Path) -> None:
+    config = replace(CONFIG, experts=2)
+    module = Decoder(config)
+    with torch.no_grad():
+        for block in module.each_block():
+            block.mlp.router.zero_()  # every token goes to the first
+        module.blocks[0].mlp.up[0].zero_()
+    health = Health(module)
+    loop = Loop(module, feed(), replace(SETTINGS, steps=1))
+    health.begin()
+    loop.step()
+    health.end(1)
+    told = [one.message for one in health.warnings if one.kind == "dead"]
+    assert "blocks.0.mlp: 1 of 2 experts got no token" in told
+    assert "blocks.0.mlp.up: no token of the batch switches on 100% of the hidden units of one expert" in told
+    assert not any(one.startswith("blocks.1.mlp.up") for one in told)
+    rows = health.experts().to_pylist()
+    assert rows[:2] == [
+        {"step": 1, "name": "blocks.0.mlp", "expert": 0, "tokens": 64},
+        {"step": 1, "name": "blocks.0.mlp", "expert": 1, "tokens": 0},
+    ]
+    run = train(feed(), config, replace(SETTINGS, steps=2, log_every=1), tmp_path)
+    assert pq.read_table(run.folder / "experts.parquet").num_rows == 2 * 2 * 2
+
+
+def test_weights_of_another_model_are_refused() -> None:
+    state = Loop(Decoder(CONFIG), feed(), SETTINGS).state()
+    for other in (replace(CONFIG, layers=1), replace(CONFIG, vocab=32)):
+        loop = Loop(Decoder(other), feed(), SETTINGS)
+        with pytest.raises(ValueError, match="of another model"):
+            loop.load(state)
+
+
+def test_a_resume_with_other_threads_says_so_and_sweeps_up(tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(step: Step) -> None:
+        if step.step == 9:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(feed(), CONFIG, SETTINGS, tmp_path, on_step=stop)
+    (place,) = tmp_path.glob("*/checkpoint.safetensors")
+    (place.parent / ".checkpoint.safetensors.4711.tmp").write_bytes(b"half")
+    tensors, words = checkpoint.load(place)
+    checkpoint.save(place, tensors, words | {"threads": 2})
+    run = train(feed(), CONFIG, SETTINGS, tmp_path)
+    (told,) = [one for one in json.loads((run.folder / "run.json").read_text())["warnings"] if one["kind"] == "resumed"]
+    assert told["step"] == 8
+    assert "1 threads after 2" in told["message"]
+    assert not list(run.folder.glob(".*.tmp"))
+
+
+def test_two_processes_of_one_run_train_it_once(tmp_path: Path) -> None:
+    """The second waits for the lock and finds a whole run."""
+    seen: list[int] = []
+    first = threading.Event()
+
+    def on(step: Step) -> None:
+        seen.append(step.step)
+        first.set()
+
+    short = replace(SETTINGS, steps=6)
+    thread = threading.Thread(target=train, args=(feed(), CONFIG, short, tmp_path), kwargs={"on_step": on})
+    thread.start()
+    assert first.wait(60)
+    train(feed(), CONFIG, short, tmp_path, on_step=on)
+    thread.join()
+    assert seen == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_plateau_and_a_saddle_are_told_but_not_a_falling_loss() -> None:

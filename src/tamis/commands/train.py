@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,8 @@ import typer
 from tamis.commands.shared import Json, Refused, Work, errors, show
 
 if TYPE_CHECKING:
+    from tamis.models.decoder import Config
+    from tamis.models.hf import Shape
     from tamis.models.training import Run
 
 
@@ -22,8 +25,13 @@ def train(
     ],
     work: Work = Path("workspace"),
     size: Annotated[
-        str, typer.Option("--size", help="0.05M, 0.2M, 0.8M, 5.8M, 15.7M; or LAYERSxWIDTHxHEADS.")
-    ] = "0.2M",
+        str | None,
+        typer.Option("--size", help="0.05M, 0.2M, 0.8M, 5.8M, 15.7M; or LAYERSxWIDTHxHEADS; 0.2M if absent."),
+    ] = None,
+    hf: Annotated[
+        str | None,
+        typer.Option("--hf", help="A transformers config.json, or a family (`gpt2` in its usual size), instead."),
+    ] = None,
     tokens: Annotated[
         float, typer.Option("--tokens", min=1, help="How many to train on; more than there are: epochs.")
     ] = 4e6,
@@ -31,7 +39,9 @@ def train(
     batch: Annotated[int, typer.Option("--batch", min=1, help="Sequences of a batch, over all processes.")] = 16,
     accumulate: Annotated[int, typer.Option("--accumulate", min=1, help="Batches of a step.")] = 1,
     experts: Annotated[int, typer.Option("--experts", min=0, help="Experts of a Switch layer; 0 for a dense one.")] = 0,
-    optimizer: Annotated[str, typer.Option("--optimizer", help="`muon` (AdamW for the rest) or `adamw`.")] = "muon",
+    optimizer: Annotated[
+        str | None, typer.Option("--optimizer", help="`muon` (AdamW for the rest), or `adamw`: the default with --hf.")
+    ] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate; a stated default if absent.")] = None,
     schedule: Annotated[str, typer.Option("--schedule", help="`wsd`, `cosine` or `constant`.")] = "wsd",
     precision: Annotated[
@@ -57,16 +67,22 @@ def train(
 
         from tamis.models.many import many
         from tamis.models.settings import Settings, SettingsError
-        from tamis.models.training import Run
+        from tamis.models.training import Run, settle
 
+        optimizer = optimizer or ("adamw" if hf else "muon")
+        if hf and (size or experts):
+            raise typer.BadParameter("--hf says the whole shape: leave out --size and --experts")
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        if world > 1 and len(seed or []) > 1:
+            raise SettingsError(f"{world} processes train one model together: say one --seed, and start again for more")
         if optimizer not in ("muon", "adamw") or schedule not in ("wsd", "cosine", "constant"):
             raise typer.BadParameter("--optimizer is muon or adamw, --schedule wsd, cosine or constant")
         if precision not in ("auto", "fp32", "medium", "bf16"):
             raise SettingsError(f"precision {precision!r}: fp32, medium, bf16 or auto; fp16 is unusable on a CPU")
         folder = work / "runs" if out is None else out
         job: dict[str, Any] = {
-            "data": data, "work": work, "size": size, "context": context, "experts": experts, "out": folder,
-            "threads": threads,
+            "data": data, "work": work, "size": size or "0.2M", "hf": hf, "context": context, "experts": experts,
+            "out": folder, "threads": threads,
         }  # fmt: skip
         jobs = [
             job
@@ -79,11 +95,15 @@ def train(
             for one in (seed or [0])
         ]  # fmt: skip
         if len(jobs) > 1:
+            torch.set_num_threads(threads)
+            config = _config(jobs[0], _feed(data, work, context, batch, 0)[1])
+            chosen = settle(config, jobs[0]["settings"], folder).precision  # once: all seeds are trained alike
+            jobs = [one | {"settings": replace(one["settings"], precision=chosen)} for one in jobs]
             folders = many(
                 _one, [one | {"progress": False} for one in jobs], processes, lambda j: f"seed {j['settings'].seed}"
             )
         else:
-            if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            if world > 1:
                 torch.distributed.init_process_group("gloo")
             folders = [_one(jobs[0] | {"progress": True})]
             if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -103,23 +123,30 @@ def _one(job: dict[str, Any]) -> Path:
     import torch
 
     from tamis.models import training
-    from tamis.models.decoder import Config, ladder
 
     torch.set_num_threads(job["threads"])
     settings = job["settings"]
     feed, vocab, tokenizer = _feed(job["data"], job["work"], job["context"], settings.batch, settings.seed)
+    return training.train(
+        feed, _config(job, vocab), settings, job["out"], tokenizer=tokenizer, progress=job["progress"], logs=True
+    ).folder
+
+
+def _config(job: dict[str, Any], vocab: int) -> Config | Shape:
+    """The shape that options name."""
+    from tamis.models.decoder import Config, ladder
+    from tamis.models.hf import shape
+
+    if job["hf"]:
+        return shape(job["hf"], vocab=vocab, context=job["context"])
     size = job["size"]
     if "x" in size:
         try:
             layers, width, heads = map(int, size.split("x"))
         except ValueError:
             raise Refused(f"size {size!r} is not LAYERSxWIDTHxHEADS, such as 4x64x1") from None
-        config = Config(vocab, job["context"], layers, width, heads, job["experts"])
-    else:
-        config = ladder(size, vocab, job["context"], job["experts"])
-    return training.train(
-        feed, config, settings, job["out"], tokenizer=tokenizer, progress=job["progress"], logs=True
-    ).folder
+        return Config(vocab, job["context"], layers, width, heads, job["experts"])
+    return ladder(size, vocab, job["context"], job["experts"])
 
 
 def _feed(data: str, work: Path, context: int, batch: int, seed: int) -> tuple[Any, int, Path | None]:
@@ -138,10 +165,11 @@ def _feed(data: str, work: Path, context: int, batch: int, seed: int) -> tuple[A
     place = Path(data)
     if place.is_file():
         texts = _texts(place)
-        array = bytes_of(texts)
+        rows = np.array([row for row, text in enumerate(texts) if text], np.int64)
+        array = bytes_of(text for text in texts if text)
         offsets = np.concatenate([[0], np.flatnonzero(array == 256) + 1])
         return (
-            ArrayFeed(array, context, batch // world, seed, rank=rank, world=world, offsets=offsets),
+            ArrayFeed(array, context, batch // world, seed, rank=rank, world=world, offsets=offsets, names=rows),
             VOCABULARY,
             None,
         )
@@ -157,8 +185,8 @@ def _feed(data: str, work: Path, context: int, batch: int, seed: int) -> tuple[A
     return feed, feed.shards.index.vocabulary, place / feed.shards.index.tokenizer
 
 
-def _texts(path: Path) -> list[str]:
-    """Column `text` of a Parquet or JSONL file. Memory: the file; large text is for `tamis run` and its shards."""
+def _texts(path: Path) -> list[str | None]:
+    """Column `text` of a Parquet or JSONL file, all its rows. Memory: the file; large text is for `tamis run`."""
     import pyarrow.json
     import pyarrow.parquet as pq
 
@@ -167,7 +195,7 @@ def _texts(path: Path) -> list[str]:
         column = table.column("text")
     except (KeyError, ValueError) as error:
         raise Refused(f"{path} has no column `text`, or is neither Parquet nor JSONL: {error}") from error
-    return [text for text in column.to_pylist() if text]
+    return list(column.to_pylist())
 
 
 def _body(run: Run) -> dict[str, Any]:
@@ -178,15 +206,21 @@ def _body(run: Run) -> dict[str, Any]:
 
 
 def _lines(run: Run) -> list[str]:
+    from tamis.models.decoder import Config
+
     body = _body(run)
     config, loss = run.config, body["final_loss"]
+    if isinstance(config, Config):
+        experts = f", {config.experts} experts" if config.experts else ""
+        form = f"{config.layers} layers of {config.width}, {config.heads} heads{experts}"
+    else:
+        form = f"{config.family} of transformers, width {config.width}"
     byte = body["tokenizer"] is None and config.vocab == 257
     unit = f"{loss / math.log(2):.3f} bits/byte" if byte else f"{loss:.3f} nats/token"
     speed = body["tokens"] / body["cpu_seconds"]
     found = [
         f"run       {run.folder}",
-        f"model     {config.parameters:,} parameters without embeddings ({config.layers} layers of {config.width}, "
-        f"{config.heads} heads{f', {config.experts} experts' if config.experts else ''}), vocabulary {config.vocab:,}",
+        f"model     {config.parameters:,} parameters without embeddings ({form}), vocabulary {config.vocab:,}",
         f"data      {body['tokens']:,} tokens, {body['epochs']:.2f} epochs, seed {run.settings.seed}",
         f"loss      {unit} over the last 5% of steps, on training text",
         f"cost      {body['flops']:.2e} FLOP, {body['cpu_seconds']:.0f} CPU seconds, {speed:,.0f} tokens a CPU second",

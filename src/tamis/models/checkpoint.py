@@ -44,6 +44,12 @@ def save(path: Path, tensors: dict[str, Tensor], words: dict[str, Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Removes what writers that were killed left half written. For whoever alone writes to the folder."""
+    for partial in folder.glob(".*.tmp"):
+        partial.unlink(missing_ok=True)
+
+
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `save` was given. Raises CheckpointError where the file is damaged, FileNotFoundError where it is not."""
     if not path.exists():

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 
 from tamis.corpus.windows import Permutation, Windows, sequences
 
@@ -38,7 +40,8 @@ class ArrayFeed:
 
     tokens: (N,) ids, documents one after the other with an end-of-text id after each. Global batch number b of an
     epoch holds sequences order[b x B x W : (b + 1) x B x W], rank r takes its B of them. offsets (D + 1,): where each
-    document starts, so that a spike can be tied to documents; decides nothing. Memory: the array.
+    document starts, names (D,): its number in its file, so that a spike can be tied to documents; they decide nothing.
+    Memory: the array.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class ArrayFeed:
         rank: int = 0,
         world: int = 1,
         offsets: npt.NDArray[np.int64] | None = None,
+        names: npt.NDArray[np.int64] | None = None,
     ) -> None:
         if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
             raise ValueError(f"tokens must be a row of integers, not {tokens.dtype} {tokens.shape}")
@@ -59,7 +63,7 @@ class ArrayFeed:
         self.tokens, self.context, self.batch, self.seed, self.rank, self.world = (
             tokens, context, batch, seed, rank, world,
         )  # fmt: skip
-        self.offsets = offsets
+        self.offsets, self.names = offsets, names
         self.sequences = sequences(len(tokens), context)
         self.steps = self.sequences // (batch * world)
         if self.steps == 0:
@@ -85,31 +89,47 @@ class ArrayFeed:
         """Where in `tokens` each sequence of this rank's batch begins."""
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of an epoch of {self.steps}")
-        first = (step * self.world + self.rank) * self.batch
-        chosen = Permutation(self.sequences, self.seed, epoch)(np.arange(first, first + self.batch))
-        found: list[int] = (chosen * self.context).tolist()
-        return found
+        return _starts(self, epoch, (step * self.world + self.rank) * self.batch, self.batch)
+
+
+def _starts(feed: ArrayFeed | Windows, epoch: int, first: int, count: int) -> list[int]:
+    chosen = Permutation(feed.sequences, feed.seed, epoch)(np.arange(first, first + count))
+    found: list[int] = (chosen * feed.context).tolist()
+    return found
 
 
 def documents(feed: Any, epoch: int, step: int) -> list[str]:
-    """Which documents this rank's batch holds parts of: `SHARD:ROW` of token shards (Windows), or the number of the
-    document where an ArrayFeed was told `offsets`; empty where a feed cannot say."""
+    """Which documents the batch of all ranks holds parts of. Of token shards (Windows): their ids where the corpus's
+    `text` lies beside its tokens, else `SHARD:ROW`. Of an ArrayFeed that was told `offsets`: its `names`, or numbers
+    from 0. Empty where a feed cannot say."""
+    if not isinstance(feed, Windows | ArrayFeed):
+        return []
+    together = feed.batch * feed.world
+    starts = sorted(_starts(feed, epoch, step * together, together))
     if isinstance(feed, Windows):
-        first = (step * feed.world + feed.rank) * feed.batch
-        chosen = Permutation(feed.sequences, feed.seed, epoch)(np.arange(first, first + feed.batch))
-        found = []
-        for start in np.sort(chosen * feed.context).tolist():
+        found: list[tuple[int, int]] = []
+        for start in starts:
             end = start + feed.context + 1
             shard = int(np.searchsorted(feed.shards.starts, start, side="right")) - 1
             while shard < len(feed.shards.index.shards) and feed.shards.starts[shard] < end:
                 begin = int(feed.shards.starts[shard])
-                found += [f"{shard}:{row}" for row in _within(feed.shards.offsets(shard), start - begin, end - begin)]
+                found += [(shard, row) for row in _within(feed.shards.offsets(shard), start - begin, end - begin)]
                 shard += 1
-        return list(dict.fromkeys(found))
-    if isinstance(feed, ArrayFeed) and feed.offsets is not None:
-        rows = [row for at in sorted(feed.starts(epoch, step)) for row in _within(feed.offsets, at, at + feed.context)]
-        return [str(row) for row in dict.fromkeys(rows)]
-    return []
+        return _ids(feed.shards.folder.parent / "text", list(dict.fromkeys(found)))
+    if feed.offsets is None:
+        return []
+    rows = dict.fromkeys(row for at in starts for row in _within(feed.offsets, at, at + feed.context))
+    return [str(row if feed.names is None else feed.names[row]) for row in rows]
+
+
+def _ids(texts: Path, places: list[tuple[int, int]]) -> list[str]:
+    """Ids of (shard, row): row n of text/SHARD.parquet is document n of a shard of tokens. Memory: ids of a shard."""
+    known: dict[int, Any] = {}
+    for shard in {shard for shard, _ in places}:
+        path = texts / f"{shard:05d}.parquet"
+        if path.exists():
+            known[shard] = pq.read_table(path, columns=["id"]).column("id")
+    return [known[shard][row].as_py() if shard in known else f"{shard}:{row}" for shard, row in places]
 
 
 def _within(offsets: npt.NDArray[np.int64], start: int, end: int) -> range:

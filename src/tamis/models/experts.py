@@ -66,3 +66,15 @@ class Switch(nn.Module):
             made = F.linear(hidden, self.down[expert].to(dtype)).float()
             out = out.index_add(0, mine, made * best[mine, None])
         return out.view(x.shape)
+
+    def unused(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """(E,): the share of each expert's hidden units that none of its tokens in x switches on; NaN where it has
+        none. As dear as the first half of a forward pass."""
+        tokens = x.flatten(0, 1)
+        chosen = F.linear(tokens.float(), self.router).argmax(-1)
+        found = torch.full((len(self.router),), math.nan)
+        for expert, up in enumerate(self.up):
+            mine = tokens[chosen == expert]
+            if len(mine):
+                found[expert] = (F.linear(mine.to(dtype), up.to(dtype)) <= 0).all(0).float().mean()
+        return found

@@ -1,8 +1,8 @@
 """Three small operations of the decoder with their derivatives written out.
 
-Autograd's own chain for each is correct and reads every number several times more often; at widths of 64 to 384 on a
-CPU that is a quarter of a training step (docs/training.md). tests/models/test_fused.py holds them to the plain forms
-in their docstrings, values and gradients.
+Autograd's own chain for each is correct and reads every number several times more often: with these a training step of
+0.8M on a CPU costs 13% less (docs/training.md). tests/models/test_decoder.py holds them to the plain forms in their
+docstrings, values and gradients.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
     module = causal("gpt2", vocab=257, context=256, seed=0, n_embd=64, n_layer=4, n_head=1)
     fit(module, feed, Settings(tokens=1_000_000, optimizer="adamw"))
+    train(feed, shape("config.json", vocab=257, context=256), settings, Path("runs"))   # a run folder, with resume
 
 Nothing is downloaded: a configuration is made here, weights are drawn from the seed. Tried on a CPU: gpt2, llama
 (attention), mamba (state space) and rwkv (recurrent); Mamba's CPU path is a Python loop over positions, so keep its
@@ -10,6 +11,10 @@ context short.
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +28,10 @@ _LENGTHS = ("n_positions", "max_position_embeddings", "context_length")
 
 class MissingExtra(ImportError, WrongUse):
     """transformers is not installed."""
+
+
+class BadConfiguration(ValueError, WrongUse):
+    """A configuration of transformers cannot be trained as asked."""
 
 
 class Causal(nn.Module):
@@ -54,10 +63,9 @@ def causal(config: Any, *, vocab: int | None = None, context: int | None = None,
 
     Raises MissingExtra without transformers, ValueError for a family that it does not know.
     """
-    try:
-        from transformers import AutoConfig, AutoModelForCausalLM
-    except ImportError as error:
-        raise MissingExtra("transformers is not installed: pip install 'tamis[hf]'") from error
+    _needed()
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     if isinstance(config, str):
         none = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))
         quiet = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0} if config == "gpt2" else {}
@@ -74,5 +82,104 @@ def causal(config: Any, *, vocab: int | None = None, context: int | None = None,
         raise ValueError(f"{type(made).__name__} names no longest input: say context=")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(made)  # type: ignore[no-untyped-call]
+        model = AutoModelForCausalLM.from_config(made, trust_remote_code=False)  # type: ignore[no-untyped-call]
     return Causal(model.float(), int(length))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What `train` takes beside a decoder's Config. transformers: the words of a configuration, all of them, so that
+    another version's defaults change nothing."""
+
+    transformers: dict[str, Any]
+    context: int
+
+    @cached_property
+    def _made(self) -> Any:
+        _needed()
+        from transformers import AutoConfig
+
+        words = dict(self.transformers)
+        return AutoConfig.for_model(words.pop("model_type"), **words)
+
+    @property
+    def family(self) -> str:
+        return str(self.transformers["model_type"])
+
+    @property
+    def vocab(self) -> int:
+        return int(self._made.vocab_size)
+
+    @property
+    def width(self) -> int:
+        return int(self._made.hidden_size)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Without embeddings (positions too) and head."""
+        with torch.device("meta"):
+            module = self.module(0)
+        head = module.get_output_embeddings()
+        left = {id(p) for part in module.modules() if isinstance(part, nn.Embedding) for p in part.parameters()}
+        left |= {id(p) for p in head.parameters()} if head is not None else set()
+        return sum(p.numel() for p in module.parameters() if id(p) not in left)
+
+    @property
+    def flops_per_token(self) -> float:
+        """As of a Decoder: 6 for every parameter and for the head; 12 x layers x width x context where the family has
+        attention. Experts all count, though a token passes few."""
+        attention = 12.0 * self._made.num_hidden_layers * self.width * self.context
+        return 6.0 * (self.parameters + self.vocab * self.width) + (
+            attention if getattr(self._made, "num_attention_heads", None) else 0.0
+        )
+
+    def module(self, seed: int) -> Causal:
+        """Fresh weights, or a plan without any under torch.device("meta")."""
+        return causal(self._made, context=self.context, seed=seed)
+
+
+def shape(source: str | Path, *, vocab: int, context: int) -> Shape:
+    """source: a file with a configuration (`config.json`: model_type, and whatever the family calls its shape), or a
+    family's name, which has its default shape then. vocab and context hold where the file names none.
+
+    Raises MissingExtra, and BadConfiguration where the file cannot be read, no causal model is called so, or its
+    vocabulary or its longest input is too small.
+    """
+    _needed()
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    words: Any = {"model_type": str(source)}
+    if Path(source).is_file():
+        try:
+            words = json.loads(Path(source).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise BadConfiguration(f"{source} is no JSON: {error}") from error
+    family = words.get("model_type") if isinstance(words, dict) else None
+    if not isinstance(family, str) or family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise BadConfiguration(
+            f"{source}: {family!r} is neither a file nor a causal family that transformers knows, such as gpt2, llama "
+            "and mamba; a file is a JSON object with model_type"
+        )
+    words = {k: v for k, v in words.items() if k not in ("model_type", "transformers_version", "auto_map")}
+    quiet = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0} if family == "gpt2" else {}
+    marks = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"))  # of another tokenizer than the data's
+    made = AutoConfig.for_model(family, **quiet | {"vocab_size": vocab} | words | marks)
+    said = {made.attribute_map.get(name, name) for name in words}
+    for name in _LENGTHS:
+        if hasattr(made, name) and made.attribute_map.get(name, name) not in said:
+            setattr(made, name, context)
+        elif getattr(made, name, context) < context:
+            raise BadConfiguration(f"{source}: {name} is {getattr(made, name)}, but sequences have {context} tokens")
+    if made.vocab_size < vocab:
+        raise BadConfiguration(f"{source}: a vocabulary of {made.vocab_size}, but the data have {vocab} ids")
+    full = json.loads(made.to_json_string(use_diff=False))
+    full.pop("transformers_version", None)
+    return Shape(full, context)
+
+
+def _needed() -> None:
+    try:
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("transformers is not installed: pip install 'tamis[hf]'") from error

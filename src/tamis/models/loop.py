@@ -171,8 +171,11 @@ class Loop:
         return found
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """What `state()` gave. Raises ValueError where it is of another model."""
-        self.module.load_state_dict(_part(state, "model."), strict=False)
+        """What `state()` gave. Raises ValueError where it is of another model; nothing is loaded then."""
+        weights = _part(state, "model.")
+        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in _part(self.state(), "model.").items()}:
+            raise ValueError("the weights are of another model: other names or shapes")
+        self.module.load_state_dict(weights, strict=False)  # shared weights stand once in a state
         self.done = len(state["curve.losses"])
         self.optimizer.load(_part(state, "optimizer."), self.done)
         for name in ("losses", "rates", "norms"):

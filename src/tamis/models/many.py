@@ -1,7 +1,7 @@
 """Many independent jobs on a few processes of one thread each.
 
-Two arms of a comparison on two cores: two processes of one thread finish sooner than two threads in one, whose
-barriers collapse when the machine is shared (docs/training.md).
+Two arms of a comparison on two cores: two processes of one thread never wait for each other, as two threads of one
+process do after every product. A process ends with the one that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import multiprocessing
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -119,6 +120,7 @@ class _Worker:
 
 
 def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         import torch
 
@@ -136,6 +138,15 @@ def _serve(function: Callable[[Any], Any], pipe: Connection) -> None:
             return
         except Exception:
             pipe.send((None, traceback.format_exc()))
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its processes: they would train on beside those of the same command begun
+    again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class _Progress:

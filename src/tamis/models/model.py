@@ -1,4 +1,4 @@
-"""What evaluation, and whatever else reads a trained model, asks of it; and a face for any PyTorch module that gives it.
+"""What evaluation, and whatever else reads a trained model, asks of it; a face for any PyTorch module that gives it.
 
 A model is causal: what it says of a token depends on tokens before it only, so rows of different lengths are padded
 on the right and the padding is never read.

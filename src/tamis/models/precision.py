@@ -7,6 +7,7 @@ never a choice on a CPU (a thousandth of fp32's speed).
 
 from __future__ import annotations
 
+import platform
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -43,6 +44,15 @@ def measure(width: int, tokens: int = 1024) -> Measured:
     speeds: dict[str, float] = {name: speed(name, tokens, width, 4 * width) for name in CHOICES}
     best = max(CHOICES, key=lambda name: speeds[name])
     return Measured(best if speeds[best] > WORTH * speeds["fp32"] else "fp32", speeds)
+
+
+def processor() -> str:
+    """The processor in words: what is fastest turns on it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def peak(precision: str) -> float:

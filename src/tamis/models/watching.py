@@ -61,9 +61,10 @@ class Watching:
     def _log(self, step: Step, health: Health) -> None:
         for name, value in (("loss", step.loss), ("learning rate", step.lr), ("gradient", step.grad_norm)):
             self.writer.add_scalar(name, value, step.step)
-        for row in reversed(health.rows):
-            if row.step != step.step:
-                break
+        for name, load in zip(health.layers, health.loads[-1] if health.loads else (), strict=False):
+            for expert, tokens in enumerate(load.tolist()):
+                self.writer.add_scalar(f"experts/{name}.{expert}", tokens, step.step)
+        for row in health.last():
             self.writer.add_scalar(f"gradient/{row.name}", row.gradient, step.step)
             if row.update == row.update:  # not NaN
                 self.writer.add_scalar(f"update/{row.name}", row.update, step.step)
