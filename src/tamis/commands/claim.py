@@ -59,7 +59,7 @@ def claim(
         for one in wanted:
             if stored:
                 label = Setting(asked, out, out).label
-                result = results.load(one, out, label) or results.Result(
+                result = results.load(one, out, label, seed) or results.Result(
                     one, label, seed, not_run=f"there is no stored result of scale {label}"
                 )
             else:

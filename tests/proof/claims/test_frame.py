@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def test_a_tiny_run_never_shows_anything_and_a_small_one_may(tmp_path: Path) -> 
     assert small.finding.because == "1.25 > 0"
 
 
-def test_a_result_is_used_again_until_what_decides_it_changes(tmp_path: Path) -> None:
+def test_a_result_is_used_again_until_what_decides_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[str] = []
     texts = tmp_path / "texts.jsonl"
 
@@ -93,9 +95,54 @@ def test_a_result_is_used_again_until_what_decides_it_changes(tmp_path: Path) ->
     assert len(runs) == 5
     results.run(_claim(run, version=2), **ask, seed=1)
     assert len(runs) == 5
-    (tmp_path / "out" / "toy" / "small" / "toy.png").unlink()
+    (tmp_path / "out" / "toy" / "small-seed1" / "toy.png").unlink()
     results.run(_claim(run, version=2), **ask, seed=1)
     assert len(runs) == 6
+    # What claims share, and training, decide too; no seed takes another's place.
+    asks = {"torch": "train"}
+    plain = results.load(_claim(run, version=2), tmp_path / "out", "small")
+    assert plain is not None
+    assert plain.seed == 0
+    trained = results.run(_claim(run, version=2, asks=asks), **ask, seed=2) if find_spec("torch") else None
+    monkeypatch.setattr(results, "SHARED_VERSION", results.SHARED_VERSION + 1)
+    assert results.load(_claim(run, version=2), tmp_path / "out", "small") is None
+    monkeypatch.undo()
+    if trained is not None:
+        from tamis.models import training
+
+        assert results.load(_claim(run, version=2, asks=asks), tmp_path / "out", "small", 2) is not None
+        monkeypatch.setattr(training, "VERSION", training.VERSION + 1)
+        assert results.load(_claim(run, version=2, asks=asks), tmp_path / "out", "small", 2) is None
+        assert results.load(_claim(run, version=2), tmp_path / "out", "small") is not None
+
+
+def test_a_run_that_fails_leaves_the_older_result(tmp_path: Path) -> None:
+    def breaks(setting: Setting) -> Finding:
+        _finding(setting)
+        (setting.out / "toy.png").write_bytes(b"half")
+        raise ZeroDivisionError("by nothing")
+
+    def other(setting: Setting) -> Finding:
+        found = _finding(setting, because="2 > 0")
+        other = setting.out / "other.png"
+        (setting.out / "toy.png").rename(other)
+        return replace(found, pictures=[other])
+
+    first = results.run(_claim(_finding), "small", tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        results.run(_claim(breaks), "small", tmp_path, again=True)
+    stored = results.load(_claim(_finding), tmp_path, "small")
+    assert stored is not None
+    assert first.finding is not None
+    assert stored.finding == first.finding
+    assert first.finding.pictures[0].read_bytes() == b"\x89PNG"
+    assert [path.name for path in (tmp_path / "toy").iterdir()] == ["small"]
+    # A new result takes the whole place, without the older one's pictures.
+    newer = results.run(_claim(other), "small", tmp_path, again=True)
+    assert newer.finding is not None
+    assert [path.name for path in newer.finding.pictures] == ["other.png"]
+    assert sorted(path.name for path in (tmp_path / "toy" / "small").iterdir()) == ["other.png", "result.json"]
+    assert [path.name for path in (tmp_path / "toy").iterdir()] == ["small"]
 
 
 def test_material_that_changes_decides_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tamis.proof.claims import noisy_labels
+from tamis.proof.claims import _batched, noisy_labels
+from tamis.proof.claims._batched import Job, Task, Trained, train, work
+from tamis.proof.claims._means import Mean
+from tamis.proof.claims._noise import SHAPES, _linear, wrong_labels
+from tamis.proof.claims._noisy_found import HALF
 from tamis.proof.claims.claim import Setting, Verdict
-from tamis.proof.claims.noisy_labels import HALF, SHAPES, Job, Mean, mean_over, verdict_of, wrong_labels
+from tamis.proof.claims.noisy_labels import verdict_of
 
 Require = Callable[[object, str], None]
 
@@ -46,7 +50,7 @@ def test_each_shape_is_what_it_says() -> None:
     # Half wrong with draws over all classes: 5/9 of the labels are drawn, a tenth of those by chance the truth.
     assert np.allclose(np.bincount(by["any class"], minlength=10) / len(truth), 0.1, atol=0.01)
     # Pictures that look like another class are wrong more often than others.
-    scores = noisy_labels._linear(x, truth, 10)
+    scores = _linear(x, truth, 10)
     own = scores[np.arange(len(truth)), truth]
     scores[np.arange(len(truth)), truth] = -np.inf
     margin = own - scores.max(1)
@@ -63,24 +67,14 @@ def test_the_rule_decides_from_intervals() -> None:
     def mean(low: float, high: float) -> Mean:
         return Mean((low + high) / 2, low, high, 100, 5)
 
-    assert verdict_of([mean(0.02, 0.09), mean(0.01, 0.02)]) is Verdict.HOLDS
-    assert verdict_of([mean(0.02, 0.11), mean(0.01, 0.02)]) is Verdict.NOT_SHOWN
-    assert verdict_of([mean(0.11, 0.2), mean(0.01, 0.02)]) is Verdict.DOES_NOT_HOLD
-
-
-def test_intervals_cover_other_seeds_and_other_items() -> None:
-    """Simulated: shares that differ over seeds and items. 95% are asked for, a bit more are allowed."""
-    rng = np.random.default_rng(5)
-    covered = 0
-    for _ in range(400):
-        seeds, items = rng.normal(0, 0.03, (5, 1)), rng.normal(0, 0.2, (1, 200))
-        cases = rng.random((5, 200)) < 0.3 + seeds + items
-        found = mean_over(cases.astype(np.float64))
-        # The clipped mean of 0.3 + N(0, .2): what infinitely many items would have.
-        covered += found.low <= 0.3045 <= found.high
-    assert 0.93 < covered / 400 <= 1
-    single = mean_over(np.zeros((1, 9)))
-    assert (single.low, single.high) == (0, 1)
+    both = [mean(0.02, 0.09), mean(0.01, 0.02)]
+    assert verdict_of(both, [0.0, 0.0]) is Verdict.HOLDS
+    assert verdict_of(both[:1], [0.02]) is Verdict.NOT_SHOWN  # one data set is too few to hold
+    assert verdict_of([mean(0.02, 0.11), mean(0.01, 0.02)], [0.0, 0.0]) is Verdict.NOT_SHOWN
+    # Above the line by its own interval, not by the one that allows for two data sets.
+    assert verdict_of([mean(0.11, 0.2), mean(0.01, 0.02)], [0.09, 0.0]) is Verdict.NOT_SHOWN
+    assert verdict_of([mean(0.12, 0.2), mean(0.01, 0.02)], [0.11, 0.0]) is Verdict.DOES_NOT_HOLD
+    assert verdict_of([mean(0.12, 0.2)], [0.12]) is Verdict.DOES_NOT_HOLD
 
 
 def test_a_batched_training_is_that_of_each_model_alone(require: Require) -> None:
@@ -90,9 +84,9 @@ def test_a_batched_training_is_that_of_each_model_alone(require: Require) -> Non
 
     images = material.digits()
     models = (("clean", 0.0, 0), ("another class", HALF, 0), ("next class", HALF, 0))
-    together = noisy_labels.train(Job("digits", 600, 30, 3, models, 200), images)
+    together = train(Job("digits", 600, 30, 3, models, 200), images)
     for place, model in enumerate(models):
-        alone = noisy_labels.train(Job("digits", 600, 30, 3, (model,), 200), images)
+        alone = train(Job("digits", 600, 30, 3, (model,), 200), images)
         assert np.allclose(alone.curve[0], together.curve[place], atol=0.02)
     assert together.curve[0, -1] < 0.2 < together.curve[2, -1]
 
@@ -110,15 +104,50 @@ def test_tiny_runs_for_real_and_draws(tmp_path: Path, require: Require) -> None:
         by["mnist: error with clean labels"]
 
 
+def test_a_resumed_run_tells_the_whole_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Require) -> None:
+    """Models that lie there already cost what they cost; each seed is said of the data set that it stands behind."""
+    require(find_spec("sklearn") and find_spec("matplotlib"), "scikit-learn and matplotlib are not installed")
+    from tamis.models import many as processes
+    from tamis.proof.claims import material
+    from tamis.proof.claims.claim import Missing
+
+    def none() -> None:
+        raise Missing("not here")
+
+    def stored(_: object, tasks: list[Task], *__: object, **___: object) -> list[Trained]:
+        rng = np.random.default_rng(0)
+        found = []
+        for task in tasks:
+            k, job = len(task.job.models), task.job
+            odds = np.array([0.05 + share / 10 for _, share, _ in job.models])
+            wrong = rng.random((k, 2, job.test)) < odds[:, None, None]
+            found.append(Trained(job, wrong.mean(2), wrong, np.zeros(k, int), np.full(k, 0.1), 100.0))
+        return found
+
+    monkeypatch.setattr(material, "mnist", none)
+    monkeypatch.setattr(material, "fashion", none)
+    monkeypatch.setattr(processes, "many", stored)
+    found = noisy_labels.run(Setting("small", tmp_path, tmp_path / "runs"))
+    assert found.cpu_seconds is not None
+    assert found.cpu_seconds >= 100 * found.seeds
+    assert found.seeds == 12
+    assert found.verdict is Verdict.NOT_SHOWN
+    assert "digits alone" in found.because
+    by = {figure.name: figure for figure in found.figures}
+    assert by["digits: error above clean, chosen epoch"].seeds == 12
+    assert {row[1] for row in found.tables[0].rows} == {"0%", "20%", "40%", "50%", "60%", "80%"}
+
+
 def test_a_killed_claim_goes_on_where_it_was(tmp_path: Path, require: Require, monkeypatch: pytest.MonkeyPatch) -> None:
     require(find_spec("torch") and find_spec("sklearn"), "torch and scikit-learn are not installed")
     job = Job("digits", 300, 10, 2, (("clean", 0.0, 0), ("next class", HALF, 0)), 100)
     assert job.key("a") != job.key("b")
     assert job.key("a") != replace(job, steps=11).key("a")
-    task = noisy_labels.Task(job, tmp_path / "runs" / "one.npz")
-    first = noisy_labels._work(task)
-    monkeypatch.setattr(noisy_labels, "train", None)
-    again = noisy_labels._work(task)
+    task = Task(job, tmp_path / "runs" / "one.npz")
+    first = work(task)
+    monkeypatch.setattr(_batched, "train", None)
+    again = work(task)
+    assert first.cpu_seconds == again.cpu_seconds > 0
     for name in ("curve", "wrong", "chosen", "kept"):
         assert np.array_equal(getattr(first, name), getattr(again, name))
     assert sorted(path.name for path in task.path.parent.iterdir()) == ["one.npz"]

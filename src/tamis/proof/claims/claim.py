@@ -154,6 +154,11 @@ class Setting:
         """As in the name of a folder: `tiny`, `small`, `x4`."""
         return self.scale if isinstance(self.scale, str) else f"x{self.scale:g}"
 
+    @property
+    def folder(self) -> str:
+        """Of results: the scale, and the seed where it is another than 0, so that no seed takes another's place."""
+        return f"{self.label}-seed{self.seed}" if self.seed else self.label
+
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         """A progress bar on standard error for work within this process; call what it gives with how much is done

@@ -1,13 +1,15 @@
 """Runs a claim, keeps what it found, and uses that again while nothing that decides it has changed.
 
-    OUT/NAME/SCALE/result.json    everything that decides the result, and the finding
+    OUT/NAME/SCALE/result.json    everything that decides the result, and the finding; SCALE-seedN for --seed N
     OUT/NAME/SCALE/*.png          its pictures
     OUT/runs/                     trained models, shared by all claims
 
-What decides: the frame's and the claim's version, scale, seed, the bytes of a --data file, and the content of all
-material that the claim read (`material.noted`). Packages and the number of processes are recorded, not compared:
-results do not depend on processes, and a new release of a package is no reason to throw away an hour; `--again` runs
-anew. A result is written only when whole; a killed claim leaves its finished runs.
+What decides: versions of the frame, of what claims share, of training and of the claim; scale, seed, the bytes of a
+--data file, and the content of all material that the claim read (`material.noted`). Packages and the number of
+processes are recorded, not compared: results do not depend on processes, and a new release of a package is no reason to
+throw away an hour; `--again` runs anew. A result is made in a folder of its own, SCALE.partial, and takes the older
+one's place when it is whole: a run that is killed or fails leaves the older result as it was. Claims that keep their
+trainings in `setting.runs` take them up again; others begin anew.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ import json
 import os
 import platform
 import resource
+import shutil
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,10 @@ from tamis.whole import write_atomic
 
 # Bumped when what the frame does to findings or stores of them changes.
 FRAME_VERSION = 1
+# Bumped when something that several claims share changes their figures: texts, dirt, planted passages, networks, small
+# runs, deduplication (`_*.py`, `material`, `proof.small_runs`, `proof.trained_on`).
+# 1: as of the first page. Training has a version of its own (`tamis.models.training.VERSION`), which decides too.
+SHARED_VERSION = 1
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "mlxtend", "transformers")
 
 
@@ -90,28 +98,31 @@ def run(
     """The stored result if it still counts, else a new one. With keep_going a claim that raises is a Result that says
     so (its traceback goes to standard error); without, the error goes on. What is missing is always a Result."""
     setting = Setting(scale, out, out / "runs", processes, seed, data)
-    place = folder(out, one, setting.label)
-    setting = replace(setting, out=place)
+    place = folder(out, one, setting.folder)
+    making = place.with_name(f"{place.name}.partial")
+    setting = replace(setting, out=making)
     known = Result(one, setting.label, seed, data=data.name if data is not None else None)
     if not again:
-        stored = load(one, out, setting.label)
+        stored = load(one, out, setting.label, seed)
         if stored is not None and _counts(place, _decides(one, setting), data):
             return replace(stored, reused=True)
     lacking = one.missing()
     if lacking:
         return replace(known, not_run="; ".join(lacking))
-    place.mkdir(parents=True, exist_ok=True)
-    for old in place.glob("*.png"):
-        old.unlink()
+    if making.exists():
+        shutil.rmtree(making)  # of a run that was killed
+    making.mkdir(parents=True)
     before = _cpu()
     with material.noted() as notes:
         try:
             decides = _decides(one, setting)
             finding = one.run(setting)
-            _check(one, finding, place)
+            _check(one, finding, making)
         except Missing as error:
+            shutil.rmtree(making)
             return replace(known, not_run=str(error))
         except Exception as error:
+            shutil.rmtree(making)
             if not keep_going:
                 raise
             traceback.print_exc()
@@ -121,17 +132,34 @@ def run(
     finding = _tiny(one, finding) if setting.tiny else finding
     made = {"python": platform.python_version(), "machine": _machine(), "packages": _packages()}
     body = {"decides": decides, "material": notes, "made": made, "finding": finding.to_json()}
-    write_atomic(place / "result.json", json.dumps(plain(body), indent=1, ensure_ascii=False) + "\n")
+    write_atomic(making / "result.json", json.dumps(plain(body), indent=1, ensure_ascii=False) + "\n")
+    _swap(making, place)
+    finding = replace(finding, pictures=[place / picture.name for picture in finding.pictures])
     return replace(known, finding=finding, made=made)
 
 
-def load(one: Claim, out: Path, label: str) -> Result | None:
+def _swap(making: Path, place: Path) -> None:
+    """The whole new folder for the whole old one: at no moment parts of both."""
+    old = place.with_name(f"{place.name}.old")
+    if old.exists():
+        shutil.rmtree(old)
+    if place.exists():
+        place.rename(old)
+    making.rename(place)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def load(one: Claim, out: Path, label: str, seed: int = 0) -> Result | None:
     """What is stored, whether or not it still counts; None where there is nothing, or of another version."""
-    place = folder(out, one, label)
+    place = folder(out, one, Setting(label, out, out, seed=seed).folder)
     try:
         body = json.loads((place / "result.json").read_text(encoding="utf-8"))
         decides = body["decides"]
-        if decides["claim"] != one.name or decides["version"] != one.version or decides["frame"] != FRAME_VERSION:
+        versions = _versions(one)
+        if versions["training"] is None:
+            del versions["training"]  # without torch nothing is trained anew: what is stored can still be shown
+        if any(decides[name] != version for name, version in versions.items()):
             return None
         finding = Finding.from_json(body["finding"], place)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -148,13 +176,26 @@ def _decides(one: Claim, setting: Setting) -> dict[str, Any]:
             raise Missing(f"--data {setting.data}: no such file")
         with setting.data.open("rb") as opened:
             data = {"name": setting.data.name, "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
-    return {
-        "frame": FRAME_VERSION,
-        "claim": one.name,
-        "version": one.version,
+    return _versions(one) | {
         "scale": setting.label,
         "seed": setting.seed,
         "data": data,
+    }
+
+
+def _versions(one: Claim) -> dict[str, Any]:
+    """Of all code that decides. training: None for a claim that asks for no torch, and where there is none."""
+    training: int | None = None
+    if "torch" in one.asks and find_spec("torch") is not None:
+        from tamis.models.training import VERSION
+
+        training = VERSION
+    return {
+        "frame": FRAME_VERSION,
+        "shared": SHARED_VERSION,
+        "training": training,
+        "claim": one.name,
+        "version": one.version,
     }
 
 
