@@ -3,7 +3,16 @@ import json
 import numpy as np
 import pytest
 
-from tamis.proof.comparison import Measured, Unpaired, compare, difference, holm, mean_interval, permutation_p
+from tamis.proof.comparison import (
+    Measured,
+    Unpaired,
+    compare,
+    difference,
+    holm,
+    mean_draws,
+    mean_interval,
+    permutation_p,
+)
 from tamis.proof.equivalence import compute_equivalent, data_equivalent, nats_per_token
 from tamis.proof.ladder import TooShort, decision_accuracy
 from tamis.proof.rule import Rule
@@ -120,6 +129,59 @@ def test_compute_equivalent_follows_the_frontier():
     bad = LossFit(*LAW.values, objective=1.0, status=Status.FLAT, why="two sizes")
     with pytest.raises(Unreliable):
         compute_equivalent(bad, 1e8, 1e9, 0.1)
+
+
+def test_better_is_said_by_the_rule_and_by_corrected_p():
+    """Intervals that exclude 0 do not: several of them do in a proof where nothing differs."""
+    noise = np.array([-0.02, 0.01, 0.02, -0.01])
+    base = dict(zip(range(1, 5), [3.0, 3.1, 2.9, 3.0], strict=True))
+    names = ["bits per byte", "one", "two", "three"]
+    gains = dict(zip(names, [0.0, -0.1, 0.0, 0.0], strict=True))
+    a = {name: Measured(base, "bit/byte", "lower") for name in names}
+    b = {
+        name: Measured(
+            {s: v + gains[name] + n for (s, v), n in zip(base.items(), noise, strict=True)}, "bit/byte", "lower"
+        )
+        for name in names
+    }
+    one = compare(a, b, Rule()).differences[1]
+    assert one.high < 0
+    assert one.p_holm > 0.05
+    assert one.says == "not shown; B better only by this interval alone, uncorrected"
+    # of the primary metric the rule says it, at looks that err less than 5 %
+    b["bits per byte"] = Measured(
+        {s: v - 0.03 + n for (s, v), n in zip(base.items(), noise, strict=True)}, "bit/byte", "lower"
+    )
+    undecided = compare(a, b, Rule())
+    assert undecided.decision.answer == "more"
+    assert undecided.differences[0].says != "B better"
+    b["bits per byte"] = Measured(
+        {s: v + 0.5 + n for (s, v), n in zip(base.items(), noise, strict=True)}, "bit/byte", "lower"
+    )
+    assert compare(a, b, Rule()).differences[0].says == "A better"
+
+
+@pytest.mark.parametrize("n", [4, 8, 12])
+def test_draws_of_a_mean_cover(n):
+    rng = np.random.default_rng(n)
+    hits = 0
+    for k in range(300):
+        low, high = np.quantile(mean_draws(rng.normal(size=n), seed=k), [0.025, 0.975])
+        hits += low <= 0 <= high
+    assert 0.91 <= hits / 300 <= 0.985
+
+
+def test_seeds_of_a_ladder_are_paired():
+    """What a seed does to both corpora alike hides no order."""
+    luck = np.array([0.0, 1.0, -1.0, 0.5])
+    values = {size: {"a": 3.0 + luck, "b": 2.9 + luck + [0.01, 0, -0.01, 0]} for size in (1.0, 2.0)}
+    (paired,) = decision_accuracy(values, paired=True)
+    assert (paired.low, paired.accuracy, paired.clear_pairs) == (1.0, 1.0, 1)
+    (apart,) = decision_accuracy(values)
+    assert apart.low < 1
+    assert apart.clear_pairs == 0
+    with pytest.raises(ValueError, match="paired by seed"):
+        decision_accuracy({1.0: {"a": [1, 2], "b": [1, 2]}, 2.0: {"a": [1, 2], "b": [1, 2, 3]}}, paired=True)
 
 
 def test_decision_accuracy():

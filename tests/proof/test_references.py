@@ -86,6 +86,26 @@ def test_a_name_that_is_nothing_is_said(tmp_path):
         candidates(["nothing"], tmp_path, 1000)
 
 
+def test_a_domain_has_a_name(tmp_path):
+    """The empty one is the whole reference's."""
+    (tmp_path / ".notes.txt").write_text(PROSE * 10)
+    assert candidates([str(tmp_path / ".notes.txt")], tmp_path, 1000).domains == ["notes"]
+    for name in ("", " "):
+        with pytest.raises(BadReference, match="needs a name"):
+            candidates([f"{name}={tmp_path / '.notes.txt'}"], tmp_path, 1000)
+
+
+def test_text_that_cannot_be_written_is_mended(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "a\\ud800 ' + PROSE * 10 + '"}\n')
+    (text,) = candidates([str(tmp_path / "a.jsonl")], tmp_path, 1000).texts
+    assert text.startswith("a? The quick")
+
+
+def test_lengths_are_of_bytes(tmp_path):
+    (tmp_path / "zh.txt").write_text("好" * 150)
+    assert len(candidates([str(tmp_path / "zh.txt")], tmp_path, 1000)) == 1
+
+
 def test_beginnings_end_between_words():
     text = PROSE * 200
     piece = beginning(text)
@@ -98,6 +118,12 @@ def test_beginnings_end_between_words():
 def test_wikitext_that_never_closes_ends_quickly():
     assert plain_wikitext("{{" * 20_000 + "x") == ""
     assert plain_wikitext("a " + "[[" * 20_000).startswith("a")
+    # each of these took seconds at 5,000 and four times as long at twice that
+    assert plain_wikitext("<ref>" * 200_000 + "x") == "x"
+    assert plain_wikitext("<!--" * 200_000 + "x").endswith("x")
+    assert plain_wikitext("=" + " " * 200_000 + "x").endswith("x")
+    assert plain_wikitext("[[" * 200_000).startswith("[[")
+    assert plain_wikitext("a<!-- <ref> -->b<REF name=x>c</ref >d<ref/>e<ref>f") == "abdef"
     assert plain_wikitext("[[File:x.jpg|thumb|A [[b|c]] d]]Text") == "Text"
 
 

@@ -20,8 +20,9 @@ def prove(
     ] = None,
     work: Work = Path("workspace"),
     seeds_most: Annotated[
-        int, typer.Option("--seeds-most", min=2, help="Pairs at most; looks at 4, 8, 12 until the rule decides.")
-    ] = 12,
+        int | None,
+        typer.Option("--seeds-most", help="Stop at so many pairs now, 12 at most; the looks stay at 4, 8 and 12."),
+    ] = None,
     tokens: Annotated[int | None, typer.Option("--tokens", min=1, help="Of each run; 1,500,000 if absent.")] = None,
     flops: Annotated[float | None, typer.Option("--flops", min=1, help="Of each run, instead of tokens.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Of CPU for each run, instead of tokens.")] = None,
@@ -43,7 +44,12 @@ def prove(
         Path | None, typer.Option("--items", help="Multiple-choice items, JSON Lines or Parquet, to measure as well.")
     ] = None,
     law: Annotated[
-        Path | None, typer.Option("--law", help="FIT.json of `tamis scale fit` or `scale run`: tokens and compute.")
+        str | None,
+        typer.Option(
+            "--law",
+            help="What the difference is worth in tokens: `here` trains A at a quarter, half and twice the tokens; or "
+            "FIT.json of `tamis scale fit` or `scale run`.",
+        ),
     ] = None,
     processes: Annotated[int, typer.Option("--processes", "-j", min=1, help="Runs at once, of one thread each.")] = 2,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Instead of WORK/proofs/ID.")] = None,
@@ -51,7 +57,9 @@ def prove(
         str | None,
         typer.Option("--rules", help="Of this corpus, instead of A and B: one rule left out at a time, as a ledger."),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Of `--rules`: pairs of each rule.")] = 6,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=2, help="Of `--rules`: pairs of each rule; 6 if absent.")
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Of `--rules`: train this rule; repeat for more.")
     ] = None,
@@ -70,15 +78,17 @@ def prove(
 
     with errors():
         if rules is not None:
-            if a or b or flops or minutes or law or items or tokenizer != "bytes":
+            if a or b or flops or minutes or law or items or seeds_most or tokenizer != "bytes":
                 raise BadDesign("--rules goes with --tokens, --sizes, --seeds, --only and --reference, on one corpus")
             from tamis.commands import prove_rules
 
             body, text = prove_rules.judge(
-                rules, work, tokens, sizes, seeds, reference or [], only or [], processes, out
+                rules, work, tokens, sizes, seeds or 6, reference or [], only or [], processes, out
             )
             show(body) if json_ else typer.echo(text)
             return
+        if seeds is not None or only:
+            raise BadDesign("--seeds and --only go with --rules; of a proof --seeds-most says where to stop")
         if a is None or b is None:
             raise BadDesign("name two corpora, A and B, or the one whose rules are judged by --rules")
         first, second = TrainedOn(work, a), TrainedOn(work, b)
@@ -87,8 +97,9 @@ def prove(
             tuple(one.strip() for one in sizes.split(",") if one.strip()), tokens, flops, minutes,
             tuple(reference or ()), encoder=_tokenizer(tokenizer, first), items=str(items) if items else None,
         )  # fmt: skip
+        most = proving.LOOKS[-1] if seeds_most is None else seeds_most
         proof = proving.prove(
-            first, second, options, home, seeds_most=seeds_most, processes=processes, out=out, law=law,
+            first, second, options, home, seeds_most=most, processes=processes, out=out, law=law,
             say=lambda line: typer.echo(line, err=True),
         )  # fmt: skip
         prove_plots.write(proof, proof.prepared.folder)

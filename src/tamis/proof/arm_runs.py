@@ -40,7 +40,8 @@ PROBE_BYTES = 16_000
 @dataclass(frozen=True)
 class Job:
     """What decides one run, and where its results go. tokens: trained on. encoder: `bytes`, or a tokenizers file.
-    texts: Parquet written by `write_texts`. items: a file of multiple-choice items, or nothing. out: JSON."""
+    texts: Parquet written by `write_texts`. items: a file of multiple-choice items, or nothing; asked: JSON with the
+    numbers of those to ask, else all. out: JSON."""
 
     arm: str
     size: str
@@ -56,6 +57,7 @@ class Job:
     batch: int = BATCH
     lr: float | None = None
     probe: str = "reference"
+    asked: str | None = None
 
     def __str__(self) -> str:
         return f"{self.arm}, {self.size}, seed {self.seed}"
@@ -160,7 +162,9 @@ def perform(job: Job) -> Measured:
     feed = ArrayFeed(job.stream.ids(), job.context, job.batch, job.seed)
     texts = read_texts(job.texts)
     watch = _Probe(job, encoder, texts)
-    run = train(feed, config, chosen, Path(job.runs), on_step=watch)
+    # a file goes into the run's folder, so that whoever evaluates the run reads it with the same
+    tokenizer = None if job.encoder == BYTES else Path(job.encoder)
+    run = train(feed, config, chosen, Path(job.runs), tokenizer=tokenizer, on_step=watch)
     bits, items = _measure(job, run.model(), encoder, texts)
     curve = run.curve
     at = np.unique(np.linspace(0, len(curve) - 1, 60).astype(int))
@@ -186,6 +190,8 @@ def _measure(
         bits[name] = {"": float(found.bits.sum() / found.bytes.sum())}
         domains = np.array(found.domains, dtype=object)
         for domain in sorted(set(found.domains)):
+            if not domain:
+                raise ValueError(f"the text {name} has a domain without a name, which would stand for the whole text")
             rows = domains == domain
             bits[name][domain] = float(found.bits[rows].sum() / found.bytes[rows].sum())
         tables.append(found.table().append_column("text", pa.array([name] * len(found), pa.string())))
@@ -195,9 +201,13 @@ def _measure(
         from tamis.proof.choices import multiple_choice
         from tamis.proof.items import read_items
 
-        asked = multiple_choice(model, read_items(job.items, limit=MOST_ITEMS), encoder)
-        for metric in (asked.right_probability(), asked.accuracy()):
-            items[metric.name] = metric.value
+        offered = read_items(job.items, limit=MOST_ITEMS)
+        if job.asked:
+            offered = [offered[i] for i in json.loads(Path(job.asked).read_text(encoding="utf-8"))["asked"]]
+        if offered:
+            found_items = multiple_choice(model, offered, encoder)
+            for metric in (found_items.right_probability(), found_items.accuracy()):
+                items[metric.name] = metric.value
     return bits, items
 
 

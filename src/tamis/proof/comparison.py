@@ -8,7 +8,8 @@ metric.
 Intervals: from 8 pairs on, percentiles of a bootstrap over pairs, widened for their small number (Hesterberg 2015,
 section 5.3: at n pairs the tails are those of sqrt(n / (n - 1)) t); with fewer, Student's t, since 4 values resampled
 cover 88 % where 95 % is said (simulated; docs/evaluation.md). They are about seeds, at one look; the rule's own
-interval allows for all looks.
+interval allows for all looks. Which arm is better is therefore not read from an interval: of the primary metric the
+rule says it, of every other one the corrected p.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Measured:
 class Difference:
     """B - A of one metric over n seeds. a, b: means of the arms. p: sign-flip permutation, two-sided; p_holm: corrected
     for all metrics of the comparison; p_least: the least p that n pairs can give. sd: of the paired differences.
-    could_see: the true difference that n pairs would have shown (two-sided `level`) four times in five."""
+    could_see: the true difference that n pairs would have shown (two-sided `level`) four times in five. shown: whether
+    a difference is: of the primary metric by the rule, of others by p_holm."""
 
     metric: str
     unit: str
@@ -67,12 +69,19 @@ class Difference:
     p_least: float
     could_see: float
     differences: Floats
+    shown: bool
 
     @property
     def says(self) -> str:
         """ "B better", "A better", or that nothing was shown and what would have been."""
+        if self.shown:
+            return self._side
         if self.low <= 0 <= self.high:
             return f"no difference shown; {self.could_see:.3g} would be seen 4 times in 5"
+        return f"not shown; {self._side} only by this interval alone, uncorrected"
+
+    @property
+    def _side(self) -> str:
         if self.direction == "neither":
             return "B lower" if self.value < 0 else "B higher"
         return "B better" if (self.value < 0) == (self.direction == "lower") else "A better"
@@ -138,17 +147,21 @@ def compare(
     decision = rule.decide(found[0][2] - found[0][1])
     raw = [permutation_p(second - first, seed) for _, first, second in found]
     rows = [
-        difference(name, first, second, a[name].unit, a[name].direction, level=level, seed=seed, p=p, p_holm=corrected)
+        difference(
+            name, first, second, a[name].unit, a[name].direction, level=level, seed=seed, p=p, p_holm=corrected,
+            shown=decision.shown if name == rule.metric else None,
+        )
         for (name, first, second), p, corrected in zip(found, raw, holm(raw), strict=True)
-    ]
+    ]  # fmt: skip
     return Comparison(rule, decision, rows, seeds)
 
 
 def difference(
     metric: str, a: npt.ArrayLike, b: npt.ArrayLike, unit: str, direction: Direction, *, level: float = 0.95,
-    seed: int = 17, p: float | None = None, p_holm: float | None = None,
+    seed: int = 17, p: float | None = None, p_holm: float | None = None, shown: bool | None = None,
 ) -> Difference:  # fmt: skip
-    """One metric of paired runs: a and b (n,) in the order of seeds, n at least 2."""
+    """One metric of paired runs: a and b (n,) in the order of seeds, n at least 2. shown: p_holm (else p) of at most
+    1 - level where not given."""
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     d = second - first
     if len(d) < 2:
@@ -156,9 +169,11 @@ def difference(
     n, sd = len(d), float(d.std(ddof=1))
     low, high, kind = mean_interval(d, level, seed)
     p = permutation_p(d, seed) if p is None else p
+    corrected = p if p_holm is None else p_holm
     return Difference(
         metric, unit, direction, float(first.mean()), float(second.mean()), float(d.mean()), low, high, kind, level, sd,
-        n, p, p if p_holm is None else p_holm, 2 / 2 ** min(n, _EXACT), _could_see(n, sd, level), d,
+        n, p, corrected, 2 / 2 ** min(n, _EXACT), _could_see(n, sd, level), d,
+        corrected <= 1 - level if shown is None else shown,
     )  # fmt: skip
 
 
@@ -175,6 +190,20 @@ def mean_interval(d: Floats, level: float = 0.95, seed: int = 17) -> tuple[float
     means = resampled_sums(d[None], 5 * RESAMPLES, seed)[0] / n
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high), "bootstrap over seeds"
+
+
+def mean_draws(d: Floats, count: int = RESAMPLES, seed: int = 17) -> Floats:
+    """(count,) draws of the mean of n paired differences, whose percentiles cover as `mean_interval` does: of Student's
+    t under 8 pairs, from there on of a bootstrap, spread by sqrt(n / (n - 1)) t over the normal quantile."""
+    from scipy.stats import norm, t
+
+    n, mean = len(d), float(d.mean())
+    if n < LEAST_FOR_BOOTSTRAP:
+        drawn = np.random.default_rng(seed).standard_t(n - 1, count)
+        return mean + drawn * float(d.std(ddof=1)) / math.sqrt(n)
+    wider = math.sqrt(n / (n - 1)) * float(t.ppf(0.975, n - 1) / norm.ppf(0.975))
+    found: Floats = mean + wider * (resampled_sums(d[None], count, seed)[0] / n - mean)
+    return found
 
 
 def permutation_p(d: npt.ArrayLike, seed: int = 17) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from tamis.corpus.order import draw, id_words
 from tamis.errors import WrongUse
 from tamis.proof import arm_runs, streams
 from tamis.proof.arm_runs import BYTES, Job
-from tamis.proof.holdout import Candidates, NotHeldOut, held, hold_out
+from tamis.proof.holdout import Candidates, HeldOut, NotHeldOut, held, hold_out
 from tamis.proof.references import PIECE_BYTES, beginning, candidates, of_this_machine
 from tamis.proof.streams import Stream
 from tamis.proof.trained_on import Texts
@@ -33,7 +33,7 @@ from tamis.stage import hash_file
 from tamis.whole import write_atomic
 
 # Part of a proof's identity: bumped where the same corpora would give other figures.
-VERSION = 1
+VERSION = 2
 REFERENCE = "reference"
 TOKENS = 1_500_000
 # Streams hold this many times the tokens of a run, so that seeds draw from more than one run reads.
@@ -89,7 +89,8 @@ class Options:
 @dataclass(frozen=True)
 class Prepared:
     """arms: by letter. texts: by name (REFERENCE and the letters of `held_of`). proof: of `hold_out`, as JSON. tokens:
-    of a run, by size. speeds: by size, tokens per CPU second. primary: the texts whose mean decides."""
+    of a run, by size. speeds: by size, tokens per CPU second. primary: the texts whose mean decides. items: of
+    `_looked_up`, where there are items."""
 
     folder: Path
     runs: Path
@@ -101,6 +102,7 @@ class Prepared:
     tokens: Mapping[str, int]
     speeds: Mapping[str, Mapping[str, float]]
     primary: tuple[str, ...]
+    items: Mapping[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -120,6 +122,7 @@ class Prepared:
             arm, size, seed, count, self.streams[arm], options.encoder, str(self.folder / "texts.parquet"),
             str(self.runs), str(self.folder / "results" / f"{size}-{arm}-{seed}{known}.json"), options.items,
             options.context, options.batch, options.lr, self.primary[0],
+            None if self.items is None else str(self.folder / "items.json"),
         )  # fmt: skip
 
     def cpu_seconds(self, jobs: Sequence[Job]) -> float:
@@ -144,6 +147,10 @@ def prepare(
         if options.reference
         else of_this_machine(options.limit_bytes) if options.machine else Candidates([], [], [])
     )  # fmt: skip
+    import torch
+
+    from tamis.models import training
+
     if options.reference and not len(reference):
         raise BadDesign(f"--reference {' '.join(options.reference)}: no document of at least 400 bytes there")
     identity = {
@@ -152,6 +159,10 @@ def prepare(
         "held_of": list(held_of),
         "reference": _hash(reference),
         "tokens": tokens,
+        # what else decides a run: results of another version of the training are another proof's
+        "training": training.VERSION,
+        "torch": torch.__version__,
+        "rate": arm_runs.settings(max(tokens.values()), options.batch, options.lr, 0).rate,
         **options.identity(),
     }
     text = json.dumps(identity, sort_keys=True)
@@ -173,7 +184,8 @@ def prepare(
         for letter, one in arms.items()
     }  # fmt: skip
     primary = (REFERENCE,) if REFERENCE in texts else tuple(held_of)
-    found = Prepared(folder, work / "runs", options, arms, made, texts, proof, tokens, speeds, primary)
+    items = _looked_up(folder, arms, options, share, say) if options.items else None
+    found = Prepared(folder, work / "runs", options, arms, made, texts, proof, tokens, speeds, primary, items)
     found.warnings.extend(_warnings(found))
     return found
 
@@ -194,6 +206,8 @@ def _warnings(prepared: Prepared) -> Iterator[str]:
                 f"{letter} repeats its {stream.unique:,} tokens {stream.epochs(most):.1f} times: beyond about 4 epochs "
                 "a repeated token is worth less than a new one (Muennighoff et al. 2023), so this compares amounts too"
             )
+    if prepared.items is not None and not prepared.items["asked"]:
+        yield "every item stands in what an arm trains on: none is asked"
     for name, one in prepared.proof["texts"].items():
         if one["bytes"] < 20_000:
             yield f"the held-out text {name} has only {one['bytes']:,} bytes: small differences are of these documents"
@@ -208,7 +222,7 @@ def _held_texts(
         return arm_runs.read_texts(place), body["proof"], body["share"]
     say(f"looking every held-out text up in {' and '.join(one.name for one in arms.values())}")
     shares = [options.share, *(one for one in _SHARES if one > options.share)]
-    found = None
+    found, used = None, options.share
     for share in shares:
         offered = {letter: _aside(arms[letter], share, 3 * options.limit_bytes) for letter in held_of}
         if len(reference):
@@ -219,24 +233,78 @@ def _held_texts(
 
         corpora = {letter: (lambda texts=texts: batches(texts)) for letter, texts in arms.items()}
         try:
-            found = hold_out(offered, corpora, limit_bytes=options.limit_bytes)
-        except NotHeldOut as error:
-            if not options.reference and REFERENCE in str(error):  # this machine's prose is all in the corpora
-                reference = Candidates([], [], [])
-            elif share == shares[-1]:
+            found, used = _hold_out(offered, corpora, options), share
+        except NotHeldOut:
+            if share == shares[-1] and found is None:
                 raise
             continue
+        if REFERENCE not in found.texts:
+            reference = Candidates([], [], [])
         kept = {letter: found.proof.texts[letter].bytes for letter in held_of}
         if share == shares[-1] or min(kept.values()) >= min(_WANTED_BYTES, options.limit_bytes // 2):
             break
         least = min(kept, key=lambda letter: kept[letter])
         say(f"of {arms[least].name} only {kept[least]:,} bytes are held out at {share:.0%}; setting more aside")
-    if found is None:
-        raise NotHeldOut("no share of documents set aside gives held-out texts of both arms")
+    assert found is not None
     arm_runs.write_texts(found.texts, place)
     proof = found.proof.to_json()
-    write_atomic(note, json.dumps({"share": share, "proof": proof, "said": str(found.proof)}, indent=1) + "\n")
-    return dict(found.texts), proof, share
+    write_atomic(note, json.dumps({"share": used, "proof": proof, "said": str(found.proof)}, indent=1) + "\n")
+    return dict(found.texts), proof, used
+
+
+def _hold_out(
+    offered: Mapping[str, Candidates], corpora: Mapping[str, Callable[[], Iterator[pa.Array]]], options: Options
+) -> HeldOut:
+    """Without this machine's prose, where that is what makes it impossible: all of it may be in the corpora."""
+    try:
+        return hold_out(offered, corpora, limit_bytes=options.limit_bytes)
+    except NotHeldOut:
+        own = {name: one for name, one in offered.items() if name != REFERENCE}
+        if options.reference or len(own) in (0, len(offered)):
+            raise
+        return hold_out(own, corpora, limit_bytes=options.limit_bytes)
+
+
+class _ToTrainOn:
+    """A corpus without what is set aside, as `Texts`."""
+
+    def __init__(self, texts: Texts, share: float) -> None:
+        self._texts, self._share, self.name = texts, share, texts.name
+
+    def batches(self) -> Iterator[tuple[pa.Array, pa.Array]]:
+        return streams.training_texts(self._texts, self._share, HELD_SEED)
+
+    def identity(self) -> dict[str, Any]:
+        return {**self._texts.identity(), "set aside": self._share}
+
+
+def _looked_up(folder: Path, arms: Mapping[str, Texts], options: Options, share: float, say: Any) -> dict[str, Any]:
+    """Which items may be asked: those that stand in neither arm's training text. offered: items; found: in each arm;
+    unsearched: too short, or shared by too many, to tell a copy from chance (they are asked); asked: their numbers."""
+    from tamis.proof.items import read_items
+    from tamis.proof.seen_in_training import copies_of_items
+
+    note = folder / "items.json"
+    if note.exists():
+        known: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+        return known
+    items = read_items(str(options.items), limit=arm_runs.MOST_ITEMS)
+    say(f"looking {len(items):,} items up in {' and '.join(one.name for one in arms.values())}")
+    copied, searched = np.zeros(len(items), np.bool_), np.ones(len(items), np.bool_)
+    found: dict[str, int] = {}
+    for letter, one in arms.items():
+        copies, could = copies_of_items(_ToTrainOn(one, share), items)
+        found[letter] = int((copies > 0).sum())
+        copied |= copies > 0
+        searched &= could
+    body = {
+        "offered": len(items),
+        "found": found,
+        "unsearched": int((~searched).sum()),
+        "asked": np.flatnonzero(~copied).tolist(),
+    }
+    write_atomic(note, json.dumps(body) + "\n")
+    return body
 
 
 def _aside(texts: Texts, share: float, most: int) -> Candidates:

@@ -51,7 +51,7 @@ def differences(proof: Proof) -> Figure:
             axes.plot([d.low, d.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot(d.value, place, "o", color=colour, markersize=5.5)
         axes.axvline(0, color="#222222", linewidth=0.8)
-        names = [printable(d.metric, 44) for d in rows]
+        names = [_text(d.metric, 44) for d in rows]
         axes.set_yticks(range(len(rows)), names, fontsize=8.5)
         axes.get_yticklabels()[0].set_fontweight("bold")
         axes.invert_yaxis()
@@ -75,9 +75,7 @@ def curves(proof: Proof) -> Figure:
         for arm, colour in (("A", RED), ("B", BLUE)):
             mine = [one for one in proof.results if one.arm == arm and one.size == size]
             found[arm] = {one.seed: np.array(one.probe) for one in mine if len(one.probe) > 1}
-            _arm(
-                upper, mine, found[arm].values(), colour, f"{arm} {printable(proof.prepared.arms[arm].name, 24)}", text
-            )
+            _arm(upper, mine, found[arm].values(), colour, f"{arm} {_text(proof.prepared.arms[arm].name, 24)}", text)
         upper.set(ylabel="bits per byte")
         upper.set_title(f"{size}: {where} on the way\n(lines: the first of its documents; dots: all)", fontsize=9.5)
         upper.legend(frameon=False, fontsize=8.5)
@@ -114,8 +112,13 @@ def _thousands(value: float, _: int) -> str:
 
 
 def _names(proof: Proof) -> str:
-    a, b = (printable(proof.prepared.arms[arm].name, 24) for arm in "AB")
+    a, b = (_text(proof.prepared.arms[arm].name, 24) for arm in "AB")
     return f"B {b} against A {a}"
+
+
+def _text(name: str, width: int) -> str:
+    """A dollar would begin a formula."""
+    return printable(name, width).replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> Figure:

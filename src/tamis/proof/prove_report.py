@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tamis.console import clock
+from tamis.corpus.inert import markdown
 from tamis.proof.comparison import Comparison, Difference
 from tamis.proof.preparing import REFERENCE
-from tamis.proof.proving import UNIT, Proof
+from tamis.proof.proving import UNIT, Proof, items_said
 from tamis.verdicts.display import printable
 
-NAME = 34
+NAME = 40
 
 
 def render(proof: Proof) -> str:
@@ -26,11 +28,11 @@ def render(proof: Proof) -> str:
     return "\n".join(lines)
 
 
-def answer(proof: Proof) -> str:
-    """One sentence or two: accept, reject, or how many more seeds."""
+def answer(proof: Proof, quoted: Callable[[str], str] = str) -> str:
+    """One sentence or two: accept, reject, or how many more seeds. quoted: makes a name safe where this goes."""
     decision = proof.deciding.decision
     d = proof.deciding.differences[0]
-    a, b = (printable(proof.prepared.arms[arm].name, 40) for arm in "AB")
+    a, b = (quoted(printable(proof.prepared.arms[arm].name, 40)) for arm in "AB")
     if decision.answer == "accept":
         said = f"accept {b}: {decision.why}"
     elif decision.answer == "more":
@@ -88,7 +90,10 @@ def _table(comparison: Comparison, size: str) -> list[str]:
     kind = comparison.differences[0].interval
     head = f"metric{size}"
     lines = [f"{head:<{NAME}} {'A':>7} {'B':>7} {'B - A':>8}   95 % interval, {n} pairs by seed ({kind})"]
+    scale = ("", "")
     for d in comparison.differences:
+        if scale != (scale := (d.unit, d.direction)):
+            lines.append(f"  in {d.unit}, {d.direction} is better")
         name = printable(d.metric, NAME)
         lines.append(
             f"{name:<{NAME}} {d.a:>7.3f} {d.b:>7.3f} {d.value:>+8.4f}   [{d.low:+.4f}, {d.high:+.4f}]  "
@@ -99,6 +104,7 @@ def _table(comparison: Comparison, size: str) -> list[str]:
         f"{'':<{NAME}} p: sign flips of pairs, Holm over {len(comparison.differences)} metrics; {n} pairs cannot go "
         f"below {least:.2g} before Holm"
     )
+    lines.append(f"{'':<{NAME}} the rule says of the first metric which arm is better, p below .05 of the others")
     return lines
 
 
@@ -106,12 +112,19 @@ def _checked(proof: Proof) -> list[str]:
     decision = proof.deciding.decision
     rule = proof.rule
     told = ", ".join(f"{n} (p < {spent:.4f})" for n, spent in zip(rule.looks, rule.spends, strict=True))
+    seen = f"before the first look at {rule.looks[0]} pairs"
+    if decision.look:
+        seen = (
+            f"at {decision.look} pairs t = {decision.t:.2f}, p = {decision.p:.2g}; at the level of this look B - A is "
+            f"in [{decision.low:+.4f}, {decision.high:+.4f}] {UNIT}"
+        )
     lines = [
-        f"rule      fixed before: {rule.metric}, paired t at {told} pairs; here t = {decision.t:.2f}, p = "
-        f"{decision.p:.2g} at {decision.look} pairs",
+        f"rule      fixed before: {rule.metric}, paired t at {told} pairs; {seen}",
         f"checked   one tokenizer ({'bytes' if proof.prepared.options.encoder == 'bytes' else 'file'}), equal tokens "
         "and FLOPs, same held-out documents in the same order",
     ]
+    if proof.prepared.items is not None:
+        lines.append(f"{'':<9} {items_said(proof.prepared.items)}")
     for one in proof.trust:
         lines.append(f"{'ladder' if one is proof.trust[0] else '':<9} {one}")
     for worth in proof.equivalents:
@@ -131,7 +144,7 @@ def _answer(proof: Proof) -> list[str]:
 
 
 def _cost(proof: Proof) -> str:
-    count = len(proof.results)
+    count = len(proof.results) + len(proof.law_runs)
     reused = f", {proof.reused} of {count} runs were there" if proof.reused else ""
     return f"{clock(proof.cpu_seconds)} of CPU for {count} runs; this call took {clock(proof.seconds)}{reused}"
 
@@ -146,8 +159,8 @@ def _amount(tokens: float) -> str:
 def write(proof: Proof, path: Path) -> None:
     """The page: what `render` says, then pictures, texts, runs, and how to make it again."""
     a, b = (printable(proof.prepared.arms[arm].name, 40) for arm in "AB")
-    lines = [f"# Is {_code(b)} better than {_code(a)}?", "", f"**{answer(proof)}**", ""]
-    lines += [f"- {printable(one)}" for one in proof.warnings] + [""] * bool(proof.warnings)
+    lines = [f"# Is {_code(b)} better than {_code(a)}?", "", f"**{answer(proof, _code)}**", ""]
+    lines += [f"- {markdown(one)}" for one in proof.warnings] + [""] * bool(proof.warnings)
     for size, comparison in proof.comparisons.items():
         lines += [*_differences(comparison, size), ""]
     lines += [

@@ -12,6 +12,7 @@ Memory: at most `READ_BYTES` of text per domain.
 
 from __future__ import annotations
 
+import bisect
 import bz2
 import gzip
 import hashlib
@@ -69,12 +70,13 @@ def _named(given: str, work: Path) -> Iterator[tuple[str, Callable[[], Rows]]]:
         readable = [path for path in found if _reader(path) is not None]
         if not readable:
             raise BadReference(f"--reference {given}: no file there is {_KNOWN}")
+        home = place.resolve().name
         for path in readable:
-            yield domain if equals else place.resolve().name, _rows_of(path)
+            yield _domain(domain if equals else home, given), _rows_of(path)
     elif place.is_file():
         if _reader(place) is None:
             raise BadReference(f"--reference {given}: it is none of {_KNOWN}")
-        yield domain if equals else place.name.split(".")[0], _rows_of(place)
+        yield _domain(domain if equals else place.name.lstrip(".").split(".")[0], given), _rows_of(place)
     else:
         from tamis.proof.trained_on import TrainedOn
 
@@ -88,7 +90,19 @@ def _named(given: str, work: Path) -> Iterator[tuple[str, Callable[[], Rows]]]:
             for ids, texts in corpus.batches():
                 yield from zip(ids.to_pylist(), texts.to_pylist(), strict=True)
 
-        yield domain if equals else name, rows
+        yield _domain(domain if equals else name, given), rows
+
+
+def _domain(name: str, given: str) -> str:
+    """Names stand in reports beside the whole reference, which has none."""
+    if not name.strip():
+        raise BadReference(f"--reference {given}: a domain needs a name: DOMAIN=FILE")
+    return _written(name.strip())
+
+
+def _written(text: str) -> str:
+    """Without lone surrogates, which JSON can name and UTF-8 cannot write."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _rows_of(path: Path) -> Callable[[], Rows]:
@@ -98,7 +112,7 @@ def _rows_of(path: Path) -> Callable[[], Rows]:
     def rows() -> Rows:
         try:
             for number, text in enumerate(reader(path)):
-                yield f"{path.name}#{number}", text
+                yield _written(f"{path.name}#{number}"), _written(text)
         except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, ValueError) as error:
             if isinstance(error, BadReference):
                 raise
@@ -200,11 +214,11 @@ def _wikipedia(path: Path) -> Iterator[str]:
 
 
 _ASIDE = "ref|gallery|math|timeline|score|table|code|pre"
-_DROPPED = re.compile(rf"<!--.*?-->|<({_ASIDE})\b[^<>]*/>|<({_ASIDE})\b[^<>]*>.*?</\2\s*>", re.S | re.I)
+_OPENS = re.compile(rf"<!--|<({_ASIDE})\b[^<>]*>", re.I)
+_CLOSES = re.compile(rf"-->|</({_ASIDE})\s*>", re.I)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,300}>")
 _PIPED = re.compile(r"\[\[(?:[^\[\]|]{0,300}\|)?([^\[\]|]{0,500})\]\]")
-_OUTSIDE = re.compile(r"\[(?:https?:|//)\S{1,500}(?:\s+([^\]\n]{0,500}))?\]")
-_LINE = re.compile(r"^[*#:;]+\s*|^=+\s*(.*?)\s*=+\s*$", re.M)
+_OUTSIDE = re.compile(r"\[(?:https?:|//)\S{1,500}(?:\s{1,20}([^\]\n]{0,500}))?\]")
 
 
 def plain_wikitext(source: str) -> str:
@@ -213,7 +227,7 @@ def plain_wikitext(source: str) -> str:
     >>> plain_wikitext("'''Ada''' was a [[Countess|lady]].{{cite {{me}}}}<ref>x</ref>\\n== See ==\\n* [[Byron]]")
     'Ada was a lady.\\nSee\\nByron'
     """
-    text = _DROPPED.sub("", source)
+    text = _without_asides(source)
     for left, right in (("{{", "}}"), ("{|", "|}")):
         text = _outside(text, left, right)
     text = _outside(text, "[[", "]]", only=("file:", "image:", "category:"))
@@ -221,30 +235,62 @@ def plain_wikitext(source: str) -> str:
         text = _PIPED.sub(r"\1", text)
     text = _OUTSIDE.sub(lambda found: found[1] or "", text)
     text = _TAG.sub("", text).replace("'''", "").replace("''", "")
-    text = _LINE.sub(lambda found: found[1] or "", text)
+    text = "\n".join(map(_line, text.split("\n")))
     return re.sub(r"\n{3,}", "\n\n", html.unescape(text).replace("\xa0", " ")).strip()
+
+
+def _without_asides(source: str) -> str:
+    """Without comments, and elements whose text is not prose. What never closes stays. One pass: where elements of
+    each kind end is looked up once, so that many that never close cost no more."""
+    ends: dict[str, list[tuple[int, int]]] = {}
+    for found in _CLOSES.finditer(source):
+        ends.setdefault((found[1] or "").lower(), []).append(found.span())
+    kept, done = [], 0
+    for found in _OPENS.finditer(source):
+        if found.start() < done:
+            continue
+        stop = found.end()
+        if not found[0].endswith("/>"):
+            known = ends.get((found[1] or "").lower(), [])
+            at = bisect.bisect_left(known, (found.end(), 0))
+            if at == len(known):
+                continue
+            stop = known[at][1]
+        kept.append(source[done : found.start()])
+        done = stop
+    return "".join([*kept, source[done:]])
+
+
+def _line(line: str) -> str:
+    """Without the marks of lists and headings."""
+    if line.startswith(("*", "#", ":", ";")):
+        return line.lstrip("*#:;").lstrip()
+    bare = line.rstrip()
+    return bare.strip("=").strip() if bare.startswith("=") and bare.endswith("=") and len(bare) > 1 else line
 
 
 def _outside(text: str, left: str, right: str, only: tuple[str, ...] = ()) -> str:
     """Text outside nested brackets; with `only`, brackets that begin otherwise stay. One pass."""
     kept: list[str] = []
     opened: list[bool] = []  # whether each open bracket is dropped
+    dropped = 0  # how many of them are
     start = 0
     for found in re.finditer(f"{re.escape(left)}|{re.escape(right)}", text):
-        if not any(opened):
+        if not dropped:
             kept.append(text[start : found.start()])
         start = found.end()
         if found[0] == left:
             opened.append(not only or text[found.end() : found.end() + 12].lstrip().lower().startswith(only))
-            if not any(opened):
+            dropped += opened[-1]
+            if not dropped:
                 kept.append(left)
         elif opened:
-            if not any(opened):
+            if not dropped:
                 kept.append(right)
-            opened.pop()
+            dropped -= opened.pop()
         else:
             kept.append(right)
-    if not any(opened):
+    if not dropped:
         kept.append(text[start:])
     return "".join(kept)
 
@@ -357,9 +403,10 @@ def _offered(domains: dict[str, Callable[[], Rows]], limit_bytes: int, seed: int
         drawn: list[tuple[bytes, str, str]] = []
         for name, text in rows():
             piece = beginning(text.strip()).strip()
-            if len(piece) >= _LEAST_BYTES:
+            size = len(piece.encode())
+            if size >= _LEAST_BYTES:
                 drawn.append((hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest(), name, piece))
-                read += len(piece)
+                read += size
             if read > READ_BYTES:
                 break
         drawn.sort()

@@ -54,6 +54,11 @@ class Decision:
     p: float
     spends: float
 
+    @property
+    def shown(self) -> bool:
+        """Whether a look showed a difference, to either side."""
+        return self.answer != "more" and not self.low <= 0 <= self.high
+
 
 @dataclass(frozen=True)
 class Rule:
