@@ -51,11 +51,14 @@ def folders(work):
     return sorted(path.name for part in ("signals", "edits") for path in work.file(part).glob("*@*"))
 
 
-def test_what_another_setting_made_goes_when_the_run_ends(run):
+def test_what_another_setting_made_goes_when_the_next_run_ends(run):
     work, said = run()
     first = folders(work)
     assert said == []
     assert len(first) == 2
+    _, said = run(words="two.txt", mask="ip")
+    assert said == []
+    assert set(first) < set(folders(work))
     _, said = run(words="two.txt", mask="ip")
     second = folders(work)
     assert len(second) == 2
@@ -67,19 +70,51 @@ def test_what_another_setting_made_goes_when_the_run_ends(run):
     assert Corpus(work, "main").signals("harm", 0) is not None
 
 
+def test_going_back_to_the_former_setting_measures_nothing_again(run):
+    work, _ = run()
+    written = {path: path.stat().st_mtime_ns for path in work.file("signals").glob("*@*/*")}
+    run(words="two.txt")
+    run()
+    assert written
+    for path, when in written.items():
+        assert path.stat().st_mtime_ns == when
+    _, said = run()  # the other setting has had its run of grace
+    assert len(said) == 1
+    assert set(work.file("signals").glob("*@*/*")) == set(written)
+
+
 def test_what_another_corpus_refers_to_stays(run):
     work, _ = run()
-    _, said = run(name="other", words="two.txt", mask="ip")
-    assert said == []
+    for _ in range(3):
+        _, said = run(name="other", words="two.txt", mask="ip")
+        assert said == []
     assert len(folders(work)) == 4
     work.drop_corpus("main")
+    assert collect(work) == []
     assert len(collect(work)) == 2
     assert len(folders(work)) == 2
+
+
+def test_after_a_repair_nothing_goes_until_every_recipe_has_run(run):
+    """The doctor says that running every recipe again measures nothing again."""
+    work, _ = run()
+    run(name="other", words="two.txt", mask="ip")
+    run(name="third", words="one.txt", mask="ip")
+    (work.path / "tamis.json").write_text("{")
+    examine(work.path, repair=True)
+    written = {path: path.stat().st_mtime_ns for part in ("signals", "edits") for path in work.file(part).glob("*@*/*")}
+    assert len({path.parent for path in written}) == 4
+    for name, words, mask in (("main", "one.txt", "email"), ("other", "two.txt", "ip"), ("third", "one.txt", "ip")):
+        for _ in range(3):
+            _, said = run(name=name, words=words, mask=mask)
+            assert said == []
+    assert {path: path.stat().st_mtime_ns for path in written} == written
 
 
 def test_files_of_others_are_left(run):
     work, _ = run()
     (mine,) = work.file("signals").glob("*@*")
     (mine / "notes.md").write_text("mine")
+    run(words="two.txt")
     run(words="two.txt")
     assert [path.name for path in mine.iterdir()] == ["notes.md"]

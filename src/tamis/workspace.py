@@ -101,6 +101,12 @@ class Workspace:
         body["corpora"].setdefault(name, {}).update(known)
         write_atomic(self.path / "tamis.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
 
+    def update_unreferred(self, folders: Iterable[str]) -> None:
+        """Which folders of signals and edits no corpus referred to when the last run ended (see `collecting`)."""
+        body = self.index()
+        body["unreferred"] = sorted(folders)
+        write_atomic(self.path / "tamis.json", json.dumps(body, indent=1, sort_keys=True) + "\n")
+
     def drop_corpus(self, name: str) -> None:
         """Removes a corpus: its manifests, its files, and what tamis.json says of it."""
         shutil.rmtree(self.path / "_done" / "corpora" / name, ignore_errors=True)
