@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tamis.proof.claims import clean_or_large as claim
-from tamis.proof.claims._dirt import dirty
-from tamis.proof.claims._texts import Page, dirt_share, web_pages
+from tamis.proof.claims._dirt import AGAIN, dirty
+from tamis.proof.claims._texts import HELD_LONGEST, Page, dirt_share, held_out, size, web_pages
 from tamis.proof.claims.claim import Missing, Verdict
 
 pytest.importorskip("scipy")
@@ -52,23 +52,51 @@ def test_real_pages_are_dirty(data_dir) -> None:
     assert sum(len(page.raw) for page in pages) > 1.2 * sum(len(page.clean) for page in pages)
 
 
-def _matter(pages: int) -> claim.Matter:
-    both = [(f"clean {place} " * 20, f"dirty {place} " * 40) for place in range(pages)]
-    return claim.Matter(both, 400, 0.5, "", "", {})
+def _matter(pages: int, made: bool = False) -> claim.Matter:
+    both = [(f"clean{place} " * 20, None if made else f"dirty{place} " * 40) for place in range(pages)]
+    return claim.Matter(both, 400, "", "", {})
 
 
-def test_the_two_corpora_share_no_page() -> None:
-    matter = _matter(60)
-    clean, large = (bytes(tokens[tokens < 256].astype(np.uint8)).decode() for tokens in matter.draw(3))
-    assert "dirty" not in clean
-    assert "clean" not in large
-    # the last one of each is cut: its number may have lost its end
-    of_clean = {word for word in clean.split()[:-1] if word.isdigit()}
-    of_dirty = {word for word in large.split()[:-1] if word.isdigit()}
-    assert of_clean
-    assert not of_clean & of_dirty
-    assert len(matter.draw(3)[0]) == 400
-    assert len(matter.draw(3)[1]) == 400 * claim.TIMES
+def _words(docs) -> set[str]:
+    return {word for _, body in docs for word in body.split()}
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_the_two_corpora_share_no_page(made) -> None:
+    drawn = _matter(120, made).draw(3)
+    clean, large = _words(drawn.clean), _words(drawn.dirty)
+    assert clean
+    assert all(word.startswith("clean") for word in clean)
+    assert not clean & large
+    assert drawn.pages[0] == len(clean)
+    if not made:
+        assert all(word.startswith("dirty") for word in large)
+        assert drawn.pages[1] == len(large)
+    assert size(drawn.clean) >= 400
+    assert size(drawn.dirty) >= 400 * claim.TIMES
+    assert drawn == _matter(120, made).draw(3)
+    assert drawn != _matter(120, made).draw(4)
+
+
+def test_no_page_makes_up_a_corpus() -> None:
+    """Whole pages of 30,000 characters would make up a corpus of 9,000 alone."""
+    both = [("\n".join(f"clean {place} {line}" for line in range(2000)), "raw " * 9000) for place in range(80)]
+    drawn = claim.Matter(both, 9000, "", "", {}).draw(0)
+    assert min(drawn.pages) >= 3
+    assert max(len(body) for _, body in [*drawn.clean, *drawn.dirty]) <= claim.LONGEST
+    assert all(body.startswith("clean") for _, body in drawn.clean)  # from the beginning of a line
+    assert len({body.split("\n")[0].split()[-1] for _, body in drawn.clean}) > 1  # not all from the same place
+
+
+def test_made_dirt_keeps_its_copies_and_its_share() -> None:
+    both = [(f"Page {place} of the handbook\n{BODY}", None) for place in range(60)]
+    drawn = claim.Matter(both, 3000, "", "", {}).draw(1)
+    copies = [name for name, _ in drawn.dirty if name.endswith(AGAIN)]
+    assert copies
+    once = {name.removesuffix(AGAIN) for name, _ in drawn.dirty}
+    clean = sum(len(both[int(name)][0]) for name in once)
+    assert drawn.share == pytest.approx(1 - clean / sum(len(body) for _, body in drawn.dirty))
+    assert drawn.share == pytest.approx(claim.DIRT, abs=0.08)
 
 
 def test_too_few_pages_are_said() -> None:
@@ -76,6 +104,19 @@ def test_too_few_pages_are_said() -> None:
         _matter(8).draw(0)
     with pytest.raises(Missing):
         replace(_matter(60), small=4000).draw(0)
+
+
+def test_held_out_text_is_of_many_documents_and_shares_nothing() -> None:
+    rng = np.random.default_rng(0)
+    docs = [(str(d), " ".join(f"w{int(k)}" for k in rng.integers(0, 5000, 600))) for d in range(12)]
+    trained = docs[3][1][:HELD_LONGEST] + " and more"
+    apart = held_out({"one": docs}, [trained], 10)
+    names = [name for name, _ in apart.texts["one"]]
+    assert names == [f"{d}#0" for d in range(11) if d != 3]  # first pieces before second ones
+    assert "10 documents" in apart.said
+    assert not any(body[:40] in trained for _, body in apart.texts["one"])
+    with pytest.raises(Missing, match="nothing is left"):
+        held_out({"one": docs[3:4]}, [docs[3][1]], 2)
 
 
 @pytest.mark.parametrize(
@@ -91,17 +132,31 @@ def test_break_even_of_one_seed(gap, passes) -> None:
     assert 2 ** claim._crossing(np.log2([1.0, 2, 4, 8]), np.array(gap)) == pytest.approx(passes)
 
 
-def test_break_even_has_an_interval_or_is_a_bound() -> None:
-    gaps = np.array([[0.2, 0.1, -0.1], [0.2, 0.1, -0.05], [0.2, 0.1, -0.15]])
+def test_break_even_is_the_median_and_has_an_interval_of_order_statistics() -> None:
+    gaps = np.array([[0.2, 0.1, -0.1 - 0.02 * place] for place in range(12)])
     figure, said = claim.break_even(gaps, (1, 2, 4))
-    assert figure.low is not None
-    assert figure.low < figure.value < figure.high
-    assert "break-even at" in said
-    gaps[1, 2] = 0.3
-    gaps[2, 2] = 0.3
-    figure, said = claim.break_even(gaps, (1, 2, 4))
+    each = sorted(float(2 ** claim._crossing(np.log2([1.0, 2, 4]), gap)) for gap in gaps)
+    assert figure.value == pytest.approx((each[5] * each[6]) ** 0.5)
+    assert (figure.low, figure.high) == (pytest.approx(each[2]), pytest.approx(each[9]))  # covers 96.1%
+    assert "median break-even at" in said
+
+
+def test_break_even_counts_seeds_outside() -> None:
+    """Four seeds cross near 6 and one before 1: as a mean, and as a bound, this was 1."""
+    gaps = np.array([[0.3, 0.2, 0.1, -0.1]] * 4 + [[-0.1, -0.1, -0.1, -0.1]])
+    figure, said = claim.break_even(gaps, (1, 2, 4, 8))
+    assert figure.value == pytest.approx(4 * 2**0.5)
     assert figure.low is None
-    assert "beyond 4 passes in 2 of 3 seeds" in said
+    assert "before 1 pass in 1 of 5 seeds" in figure.note
+    assert "before 1 pass in 1 of 5 seeds" in said
+
+
+def test_break_even_beyond_what_was_measured_is_no_value() -> None:
+    gaps = np.array([[0.3, 0.2, 0.1]] * 5 + [[0.3, 0.2, -0.1]] * 2)
+    figure, said = claim.break_even(gaps, (1, 2, 4))
+    assert np.isnan(figure.value)
+    assert figure.low is None
+    assert said == "break-even beyond 4 passes in 5 of 7 seeds"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import numpy as np
 from tamis.proof.claims.material import Documents
 
 PAGES_OF_A_SITE = 6
+AGAIN = " again"  # what the name of a copy ends with
 # What each kind gets of the dirt. Copies are whole pages, dirt included.
 SHARES = {"boilerplate": 0.5, "markup": 0.25, "encoding": 0.1, "copies": 0.15}
 
@@ -44,7 +45,7 @@ def dirty(docs: Documents, share: float, seed: int) -> Documents:
         made.append((name, _framed(page, added * SHARES["boilerplate"], menu, rng)))
     copies = round(len(made) * SHARES["copies"] * share / (1 - share))
     again = [made[int(i)] for i in rng.integers(0, len(made), copies)]
-    every = made + [(f"{name} again", body) for name, body in again]
+    every = made + [(f"{name}{AGAIN}", body) for name, body in again]
     return [every[int(i)] for i in rng.permutation(len(every))]
 
 

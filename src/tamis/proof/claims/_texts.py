@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from tamis.proof.claims.claim import Missing
 from tamis.proof.claims.material import LONGEST, Candidate, Documents, file, taken, text, where_text_is_from
 
+HELD_LONGEST = 600  # characters of a piece of held-out text, see `held_out`
 SEPARATOR = 256  # between documents in a stream of bytes; `models.data.bytes_of` uses the same
 
 
@@ -147,7 +149,7 @@ def size(docs: Documents) -> int:
     return sum(len(body.encode("utf-8", "replace")) for _, body in docs)
 
 
-def upto(docs: Documents, wanted: int) -> Documents:
+def upto(docs: Iterable[tuple[str, str]], wanted: int) -> Documents:
     """The first documents that make up so many bytes, the last one whole."""
     taken: Documents = []
     have = 0
@@ -167,6 +169,47 @@ def stream(docs: Documents, wanted: int | None = None) -> npt.NDArray[np.uint16]
         parts.append(np.array([SEPARATOR], np.uint16))
     joined = np.concatenate(parts) if parts else np.zeros(0, np.uint16)
     return joined[:wanted]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Held-out texts by name that share no 13 words with what is trained on. said: how many documents of each."""
+
+    texts: dict[str, Documents]
+    said: str
+
+
+def held_out(offered: Mapping[str, Documents], trained: Iterable[str], pieces: int) -> Apart:
+    """Of each text about `pieces` pieces of HELD_LONGEST characters, of as many different documents as it has: the
+    first piece of every document comes before the second of any. trained: every text that is trained on. Raises
+    Missing where nothing is left of a text."""
+    import pyarrow as pa
+
+    from tamis.proof.holdout import Candidates, NotHeldOut, hold_out
+
+    array = pa.array([body.encode("utf-8", "replace").decode() for body in trained], pa.large_string())
+    cut = {name: _pieces(docs) for name, docs in offered.items()}
+    candidates = {
+        name: Candidates.of([one for one, _ in docs], [body for _, body in docs]) for name, docs in cut.items()
+    }
+    try:
+        kept = hold_out(candidates, {"trained on": lambda: iter([array])}, limit_bytes=pieces * HELD_LONGEST)
+    except NotHeldOut as error:
+        raise Missing(str(error)) from None
+    texts = {name: list(zip(one.ids, one.texts, strict=True)) for name, one in kept.texts.items()}
+    counts = {name: len({one.rpartition("#")[0] for one, _ in docs}) for name, docs in texts.items()}
+    said = ", ".join(f"{name} ({count} documents)" for name, count in counts.items())
+    return Apart(texts, f"{said}; no 13 words are shared with what is trained on")
+
+
+def _pieces(docs: Documents) -> Documents:
+    """Named DOCUMENT#NUMBER. What is left at the end of a document is no piece, unless it is all."""
+    found = []
+    for name, body in docs:
+        flat = body.encode("utf-8", "replace").decode()
+        last = max(1, len(flat) // HELD_LONGEST)
+        found += [(k, (f"{name}#{k}", flat[k * HELD_LONGEST : (k + 1) * HELD_LONGEST])) for k in range(last)]
+    return [one for _, one in sorted(found, key=lambda one: one[0])]
 
 
 def rows(docs: Documents, context: int, count: int) -> npt.NDArray[np.int64]:
