@@ -22,6 +22,7 @@ from tamis.proof.metric import Floats
 SHARES = (0.25, 0.5, 2.0)
 SEEDS = (1, 2)
 _DRAWS = 2000
+_GRID = 200
 
 
 @dataclass(frozen=True)
@@ -82,31 +83,48 @@ def here(
     scale = sd / np.sqrt(rng.chisquare(free, (_DRAWS, 1)) / free)
     drawn = means + scale * rng.standard_normal((_DRAWS, len(shares))) / np.sqrt(counts)
     gains = -mean_draws(d, _DRAWS, seed)
-    factors = [_factor(shares, losses, gain) for losses, gain in zip(drawn, gains, strict=True)]
+    factors = _factors(shares, drawn, gains)
     # by rank, so that what lies outside is only the largest or the smallest
     low, high = np.quantile(factors, [(1 - level) / 2, (1 + level) / 2], method="nearest")
     gain = -float(d.mean())
-    return Here(
-        _factor(shares, means, gain), float(low), float(high), tokens, gain, list(shares), [float(x) for x in means]
-    )
+    factor = float(_factors(shares, means[None], np.array([gain]))[0])
+    return Here(factor, float(low), float(high), tokens, gain, list(shares), [float(x) for x in means])
 
 
-def _factor(shares: Sequence[float], losses: Floats, gain: float) -> float:
-    """Where A's loss, 0 at share 1, is -gain: monotone cubic in the logarithm of tokens (Fritsch and Carlson 1980)."""
+def _factors(shares: Sequence[float], losses: Floats, gains: Floats) -> Floats:
+    """Of K draws, losses (K, lengths) relative to share 1 and gains (K,): where A's loss is -gain, (K,). Losses are
+    made to fall (isotonic), and are a monotone cubic of the logarithm of tokens (Fritsch and Carlson 1980)."""
     from scipy.interpolate import PchipInterpolator
-    from scipy.optimize import isotonic_regression
 
     x = np.log(np.array([*shares, 1.0]))
     order = np.argsort(x)
-    fallen = -np.array([*losses, 0.0])[order]
+    x = x[order]
+    whole = int(np.flatnonzero(order == len(shares))[0])
+    fallen = -np.hstack([losses, np.zeros((len(losses), 1))])[:, order]
     # the whole length counts more, so that no gain is no factor but 1
-    weights = np.where(x[order] == 0, 1e6, 1.0)
-    rising = np.asarray(isotonic_regression(fallen, weights=weights).x)
+    rising = _rising(fallen, np.where(order == len(shares), 1e6, 1.0))
     # strictly, or there is no inverse
-    rising = rising + np.arange(len(rising)) * max(1e-9, 1e-6 * float(np.ptp(rising)))
-    rising -= rising[int(np.argmax(weights))]
-    if gain > rising[-1]:
-        return math.inf
-    if gain < rising[0]:
-        return 0.0
-    return float(np.exp(PchipInterpolator(rising, x[order])(gain)))
+    rising = rising + 1e-6 * (np.ptp(rising, axis=1, keepdims=True) + 1e-3) * x
+    rising = rising - rising[:, [whole]]
+    grid = np.unique(np.concatenate([np.linspace(x[0], x[-1], _GRID), x]))
+    curves = PchipInterpolator(x, rising, axis=1)(grid)
+    at = np.clip((curves < gains[:, None]).sum(1), 1, len(grid) - 1)
+    rows = np.arange(len(curves))
+    left, right = curves[rows, at - 1], curves[rows, at]
+    inside = np.exp(grid[at - 1] + (gains - left) / (right - left) * (grid[at] - grid[at - 1]))
+    found: Floats = np.where(gains > rising[:, -1], np.inf, np.where(gains < rising[:, 0], 0.0, inside))
+    return found
+
+
+def _rising(values: Floats, weights: Floats) -> Floats:
+    """Isotonic regression of every row, by the max-min formula: for a handful of columns."""
+    n = values.shape[1]
+    means = {
+        (a, b): (values[:, a : b + 1] * weights[a : b + 1]).sum(1) / weights[a : b + 1].sum()
+        for a in range(n)
+        for b in range(a, n)
+    }
+    columns = [
+        np.max([np.min([means[a, b] for b in range(i, n)], axis=0) for a in range(i + 1)], axis=0) for i in range(n)
+    ]
+    return np.stack(columns, axis=1)
