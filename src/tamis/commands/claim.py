@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tamis.proof.claims.claim import Claim
     from tamis.proof.claims.results import Result
 
+PAGE = Path("docs/claims.md")
+
 
 def claim(
     names: Annotated[list[str] | None, typer.Argument(help="Claims to run; none lists those there are.")] = None,
@@ -24,7 +26,8 @@ def claim(
     ] = "small",
     out: Annotated[Path, typer.Option("--out", "-o", help="Where results, pictures and runs lie.")] = Path("claims"),
     page: Annotated[
-        Path | None, typer.Option("--page", help="Write the page here; with --all OUT/claims.md if absent.")
+        Path | None,
+        typer.Option("--page", help="Write the page here; with --all docs/claims.md if absent, of tiny OUT/claims.md."),
     ] = None,
     processes: Annotated[int, typer.Option("--processes", "-j", min=1, help="At once, of one thread each.")] = 2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Other seeds for everything that is drawn.")] = 0,
@@ -40,7 +43,7 @@ def claim(
 
     Results are kept in --out and used again while nothing that decides them changes.
 
-    Example: `tamis claim noisy-labels --scale tiny`, or `tamis claim --all --scale small --page docs/claims.md`
+    Example: `tamis claim noisy-labels --scale tiny`, or `tamis claim --all --scale small`
     """
     from tamis.proof.claims import page as pages
     from tamis.proof.claims import registry, results
@@ -69,7 +72,7 @@ def claim(
                 )
                 typer.echo(f"    {result.said}{', stored' if result.reused else ''}", err=True)
             made.append(result)
-        written = page or (out / "claims.md" if every else None)
+        written = page or (_page(asked, out) if every else None)
         if written is not None:
             pages.write(made, broken if every else {}, written)
         if json_:
@@ -95,6 +98,11 @@ def _chosen(names: list[str], every: bool, found: Sequence[Claim], broken: Mappi
             also = "".join(f"\n  {module}.py cannot be imported: {why}" for module, why in broken.items())
             raise BadClaim(f"there is no claim `{name}`; there are {', '.join(one.name for one in found)}{also}")
     return [known[name] for name in dict.fromkeys(names)]
+
+
+def _page(scale: str | float, out: Path) -> Path:
+    """That of the documentation; a tiny run, which shows nothing, never takes its place."""
+    return out / PAGE.name if scale == "tiny" else PAGE
 
 
 def _list(found: Sequence[Claim], broken: Mapping[str, str], json_: bool) -> None:
