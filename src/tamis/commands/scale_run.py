@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tamis.commands.shared import Json, Work, errors, show
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tamis.proof.grid import Grid
     from tamis.proof.trained_on import Texts
 
@@ -42,7 +48,7 @@ def run(
     with errors():
         levels = [_number(one) for one in flops.split(",")]
         chosen = [int(_number(one)) for one in widths.split(",") if one]
-        most = max((grid.tokens_for(w, max(levels)) for w in chosen or grid.widths_for(max(levels))), default=0)
+        most = grid.most_tokens(levels, chosen)
         out.mkdir(parents=True, exist_ok=True)
         material = grid.prepare(_texts(corpus, work), out, most + (1 << 16))
         found = grid.run(
@@ -69,18 +75,77 @@ def _number(text: str) -> float:
 
 def _texts(corpus: str, work: Path) -> Texts:
     """A file of texts where there is one of that name, else a corpus."""
-    from tamis.proof.claims import material
-    from tamis.proof.grid import Listed
     from tamis.proof.trained_on import TrainedOn
 
     path = Path(corpus)
-    if path.is_file():
-        return Listed(path.name, material.text(MOST_BYTES, 0, path))
-    return TrainedOn(work, corpus)
+    return TextFile(path) if path.is_file() else TrainedOn(work, corpus)
 
 
-# Of a file: a grid on a laptop trains on less.
-MOST_BYTES = 64_000_000
+class TextFile:
+    """Fulfils `trained_on.Texts`: a Parquet or JSONL file (.jsonl, .jsonl.gz) as it is; only empty texts are passed
+    over. Ids are of the row. Raises BadGrid where it cannot be read so. Memory: a batch."""
+
+    def __init__(self, path: Path) -> None:
+        from tamis.proof.grid import BadGrid
+
+        if path.suffix != ".parquet" and not path.name.endswith((".jsonl", ".jsonl.gz")):
+            raise BadGrid(f"{path}: a file of texts is .parquet, .jsonl or .jsonl.gz")
+        self.path, self.name = path, path.name
+
+    def identity(self) -> dict[str, Any]:
+        from tamis.stage import hash_file
+
+        return {"kind": "file", "hash": hash_file(self.path)}
+
+    def batches(self) -> Iterator[tuple[pa.Array, pa.Array]]:
+        import pyarrow as pa
+
+        row = 0
+        for texts in self._parquet() if self.path.suffix == ".parquet" else self._lines():
+            ids = [hashlib.blake2b(str(row + at).encode(), digest_size=16).hexdigest() for at in range(len(texts))]
+            row += len(texts)
+            kept = [(one, text) for one, text in zip(ids, texts, strict=True) if text]
+            if kept:
+                yield pa.array([one for one, _ in kept]), pa.array([text for _, text in kept], pa.large_string())
+
+    def _parquet(self) -> Iterator[list[str | None]]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from tamis.proof.grid import BadGrid
+
+        try:
+            source = pq.ParquetFile(self.path, page_checksum_verification=True)
+            if "text" not in source.schema_arrow.names:
+                raise BadGrid(f"{self.path}: it has no column `text`; it has {', '.join(source.schema_arrow.names)}")
+            kind = source.schema_arrow.field("text").type
+            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+                raise BadGrid(f"{self.path}: its column `text` is of {kind}, not of text")
+            for batch in source.iter_batches(BATCH_ROWS, columns=["text"]):
+                yield batch.column(0).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise BadGrid(f"{self.path} is no whole Parquet file: {error}") from None
+
+    def _lines(self) -> Iterator[list[str | None]]:
+        from tamis.proof.grid import BadGrid
+
+        texts: list[str | None] = []
+        with gzip.open(self.path, "rb") if self.path.suffix == ".gz" else self.path.open("rb") as lines:
+            for place, line in enumerate(lines, 1):
+                try:
+                    text = json.loads(line)["text"]
+                    if text is not None:
+                        text.encode()  # fails on what is no text, and on halves of surrogate pairs
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    raise BadGrid(f"{self.path} line {place}: it is no JSON object with a text under `text`") from None
+                texts.append(text)
+                if len(texts) == BATCH_ROWS:
+                    yield texts
+                    texts = []
+        yield texts
+
+
+BATCH_ROWS = 1024
 
 
 def _draw(found: Grid, out: Path) -> list[Path]:
