@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +36,12 @@ def tamis(*arguments: object, code: int | None = 0, cwd: Path | None = None) -> 
     return said
 
 
-def process(*arguments: object, code: int | None = 0, cwd: Path | None = None) -> Said:
-    """As `tamis`, in a process of its own. Standard error never holds a traceback."""
+def process(
+    *arguments: object, code: int | None = 0, cwd: Path | None = None, before: Callable[[], None] | None = None
+) -> Said:
+    """As `tamis`, in a process of its own, in which `before` is called first. Standard error never holds a traceback."""
     command = [sys.executable, "-m", "tamis", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False, preexec_fn=before)
     said = Said(done.returncode, done.stdout, done.stderr)
     assert code is None or said.returncode == code, said
     assert "Traceback" not in said.stderr, said.stderr

@@ -78,5 +78,5 @@ def test_a_limit_on_file_size_is_an_error_and_no_death(place, tamis):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
     run = ("run", place / "recipe.yaml", "--work", place / "work", "--workers", 1)
-    assert "File too large" in tamis(*run, code=1, preexec_fn=limit).stderr
+    assert "File too large" in tamis(*run, code=1, before=limit).stderr
     tamis(*run)
