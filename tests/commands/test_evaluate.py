@@ -71,3 +71,6 @@ def test_wrong_use_is_told(runs, files, tmp_path):
     found = RUNNER.invoke(app, ["evaluate", str(tmp_path), "--text", f"{files[0]}:topic"])
     assert found.exit_code == 2
     assert "neither run.json" in found.stderr
+    found = RUNNER.invoke(app, ["evaluate", str(tmp_path / "nomodel"), "--text", str(tmp_path / "none.jsonl")])
+    assert found.exit_code == 2
+    assert "there is no model" in found.stderr  # before anything is said of the text

@@ -122,6 +122,28 @@ def test_intervals_cover_the_true_error():
     assert debiased >= 70
 
 
+def test_answers_of_one_document_count_as_one():
+    rng = np.random.default_rng(3)
+    documents = np.repeat(np.arange(12), 100)
+    confidence = rng.uniform(0.4, 0.9, len(documents))
+    right = rng.random(len(documents)) < confidence + rng.normal(0, 0.15, 12)[documents]  # easy documents, hard ones
+    alone = calibration(confidence, right, resamples=200)
+    told = calibration(confidence, right, resamples=200, documents=documents)
+    for name in ("plain", "brier", "gap"):
+        a, b = getattr(alone, name), getattr(told, name)
+        assert b.value == pytest.approx(a.value)
+        assert b.high - b.low > 1.5 * (a.high - a.low), name
+        assert (b.n, b.of) == (1200, "answers")
+        assert "12 documents resampled" in b.note
+    order = rng.permutation(len(documents))
+    again = calibration(confidence[order], right[order], resamples=200, documents=documents[order])
+    assert (again.sweep.low, again.sweep.high) == (told.sweep.low, told.sweep.high)
+    one = calibration(confidence[:100], right[:100], resamples=20, documents=np.zeros(100, int))
+    assert np.isnan([one.plain.low, one.plain.high, one.gap.low]).all()
+    with pytest.raises(ValueError, match="documents do not fit"):
+        calibration(confidence, right, documents=documents[1:])
+
+
 def test_the_order_of_rows_is_nothing():
     rng = np.random.default_rng(5)
     confidence, correct = np.round(rng.random(300), 1), rng.random(300) < 0.5

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -7,8 +8,9 @@ import pytest
 
 from proof_models import Bigram, Bytes
 from tamis.proof import calibration as calibration_module
-from tamis.proof.evaluating import COST, ItemSet, NothingAsked, Options, evaluate
-from tamis.proof.evaluation_report import page, render, write
+from tamis.proof.evaluating import evaluate
+from tamis.proof.evaluation import COST, ItemSet, NothingAsked, Options
+from tamis.proof.evaluation_report import _file, page, render, write
 from tamis.proof.holdout import Candidates
 from tamis.proof.items import BadItems, Item
 from tamis.proof.likelihood import text_losses
@@ -98,6 +100,9 @@ def test_what_the_training_text_holds_is_left_out_counted_and_set_apart():
     assert {"extractable, 0 copies", "extractable, 1 copies"} <= names
     assert any("extractable, 1 copies against" in group for group, _, _ in found.tests)
     assert "no 13-gram is shared" in render(found)
+    assert found.trained == ["a: main, as given; not checked to be what the model read"]
+    assert found.trained[0] in render(found)
+    assert found.trained[0] in page(found)
 
 
 def test_items_without_options_are_scored_and_written():
@@ -131,8 +136,11 @@ def test_the_report_is_the_same_each_time_and_obeys_no_name(tmp_path):
         shown.append(found)
         made = write(found, tmp_path / folder)
     names = sorted(path.name for path in made)
-    assert names == sorted(["evaluation.json", "report.md", "losses-a-..-b.parquet", "bits-per-byte.png",
-                            "reliability-a-..-b-next-tokens.png", "reliability-a-..-b-colours.png"])  # fmt: skip
+    shapes = [r"bits-per-byte\.png", r"evaluation\.json", r"losses-a-\.\.-b-\w{8}\.parquet",
+              r"reliability-a-\.\.-b-colours-\w{8}\.png", r"reliability-a-\.\.-b-next-tokens-\w{8}\.png",
+              r"report\.md"]  # fmt: skip
+    assert len(names) == len(shapes)
+    assert all(re.fullmatch(shape, name) for shape, name in zip(shapes, names, strict=True)), names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     report = (tmp_path / "one" / "report.md").read_text()
@@ -142,6 +150,22 @@ def test_the_report_is_the_same_each_time_and_obeys_no_name(tmp_path):
     assert {"unit", "direction", "n", "low", "high", "note"} <= set(body["metrics"][0])
     assert page(shown[0]) == page(shown[1])
     assert not any(isinstance(row["low"], float) and math.isnan(row["low"]) for row in body["metrics"])
+
+
+def test_other_names_are_other_files():
+    names = [("中文",), ("日本",), ("a/b",), ("a b",), ("a-b",), ("x" * 70,), ("x" * 71,), ("a-b", "c"), ("a", "b-c")]
+    assert len({_file(*one) for one in names}) == len(names)
+    assert _file("6e7b.v1_x") == "6e7b.v1_x"
+    assert re.fullmatch(r"unnamed-\w{8}", _file("中文"))
+
+
+def test_intervals_of_next_tokens_resample_documents():
+    found = evaluate([subject("a", TABLE)], text=TEXT, options=Options(cost=False, temperature=True))
+    for name in ("ECE, monotone bins", "RMS calibration error, debiased", "Brier score"):
+        one = metric(found, "next tokens", "a", name)
+        assert "interval: 30 documents resampled" in one.note
+        assert one.of == "answers"
+    assert "documents resampled" in metric(found, "next tokens", "a", "ECE, monotone bins, after temperature").note
 
 
 def test_progress_is_told_and_cost_stands_apart(require):

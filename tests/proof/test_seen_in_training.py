@@ -1,8 +1,12 @@
+import hashlib
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 
 from tamis.proof.items import Item
-from tamis.proof.seen_in_training import copies_of_items, draw
+from tamis.proof.seen_in_training import copies_of_items, draw, was_read
+from tamis.proof.trained_on import TrainedOn
 
 WORDS = [f"word{i}" for i in range(500)]
 
@@ -52,3 +56,20 @@ def test_items_are_counted_in_documents():
     assert copies.tolist() == [2, 0, 0, 2]
     assert searched.tolist() == [True, True, False, True]
     assert copies.dtype == np.int64
+
+
+def test_whether_a_corpus_is_what_a_run_read(tmp_path):
+    corpus = TrainedOn.__new__(TrainedOn)
+    corpus.work = SimpleNamespace(file=lambda name: tmp_path / name)
+    corpus.corpus = SimpleNamespace(home="corpora/main")
+    index = tmp_path / "corpora/main/tokens/index.json"
+    feed = {"index": hashlib.sha256(b"shards").hexdigest(), "context": 8}
+    assert was_read(corpus, feed) is None  # no tokens are there
+    index.parent.mkdir(parents=True)
+    index.write_bytes(b"shards")
+    assert was_read(corpus, feed) is True
+    index.write_bytes(b"other shards")
+    assert was_read(corpus, feed) is False
+    assert was_read(corpus, {"tokens": "ab"}) is None  # a file of text, or the arm of a proof
+    assert was_read(corpus, None) is None
+    assert was_read(Trained(text(0)), feed) is None

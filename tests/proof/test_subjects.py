@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -37,10 +38,56 @@ def test_what_is_no_model_is_said(run, tmp_path):
         load([run.folder.parent])
     with pytest.raises(BadModel, match="neither"):
         load([tmp_path])
-    with pytest.raises(BadModel, match="a model is a folder"):
+    with pytest.raises(BadModel, match="there is no model"):
         load([tmp_path / "none"])
     with pytest.raises(BadModel, match="named twice"):
         load([run.folder, run.folder])
+
+
+def copied(run, tmp_path, **changes):
+    folder = tmp_path / "copy"
+    shutil.copytree(run.folder, folder)
+    facts = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(facts | changes))
+    return folder
+
+
+def test_bytes_are_read_only_where_the_run_read_bytes(run, tmp_path):
+    shape = json.loads((run.folder / "run.json").read_text())["config"]
+    folder = copied(run, tmp_path, config=shape | {"vocab": 4096})
+    with pytest.raises(BadModel, match=r"tokenizer.json is missing: .* 4,096 ids.*tamis prove --tokenizer"):
+        load([folder])
+    (folder / "run.json").write_bytes((run.folder / "run.json").read_bytes())
+    assert load([folder])[0].tokens == "bytes"
+    shutil.rmtree(folder)
+    folder = copied(run, tmp_path, tokenizer="0" * 64)  # of 257 ids, which are no bytes
+    with pytest.raises(BadModel, match=r"tokenizer\.json is missing"):
+        load([folder])
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(BadModel, match="not the tokenizer that this model was trained with"):
+        load([folder])
+
+
+def test_a_damaged_run_says_which_file_and_what_to_do(run, tmp_path):
+    folder = copied(run, tmp_path)
+    weights = folder / "model.safetensors"
+    whole = bytearray(weights.read_bytes())
+    for data in (whole[:100], whole[:-8] + bytes(b ^ 1 for b in whole[-8:])):
+        weights.write_bytes(data)
+        with pytest.raises(BadModel, match=r"model.safetensors is damaged: .*Copy the run's folder again") as told:
+            load([folder])
+        assert "Remove it" not in str(told.value)
+    weights.unlink()
+    with pytest.raises(BadModel, match=r"model\.safetensors is missing"):
+        load([folder])
+    for text in ('{"config": ', "{}", "[]"):
+        (folder / "run.json").write_text(text)
+        with pytest.raises(BadModel, match=r"run\.json is damaged"):
+            load([folder])
+    (folder / "run.json").unlink()
+    (folder / "checkpoint.safetensors").touch()
+    with pytest.raises(BadModel, match="its training has not ended"):
+        load([folder])
 
 
 def test_a_folder_of_transformers(require, tmp_path):

@@ -83,15 +83,21 @@ def evaluate(
 
     Two models, the second against the first: `tamis evaluate runs/6e7b runs/4632 --text wiki.parquet`
     """
-    from tamis.proof import evaluation_inputs, evaluation_report
-    from tamis.proof.evaluating import NothingAsked, Options
-    from tamis.proof.evaluating import evaluate as measured
-    from tamis.proof.subjects import load
-    from tamis.proof.trained_on import TrainedOn
+    from tamis.proof.subjects import check, load
 
     with errors():
+        check(models)  # before anything that takes time
+        from tamis.proof import evaluation_inputs, evaluation_report
+        from tamis.proof.evaluating import evaluate as measured
+        from tamis.proof.evaluation import NothingAsked, Options
+        from tamis.proof.trained_on import TrainedOn
+
         if not text and not items and not lm_eval:
             raise NothingAsked("there is nothing to measure on: give --text, --items or --lm-eval")
+        import torch
+
+        torch.set_num_threads(threads)
+        subjects = load(models, context)
         offered = evaluation_inputs.read_text(text, work, bytes_, seed) if text else None
         sets = evaluation_inputs.read_sets(items or [], where or [], choices, limit)
         corpus = TrainedOn(work, trained) if trained else None
@@ -99,10 +105,6 @@ def evaluate(
             limit_bytes=bytes_, write=write, temperature=temperature, cost=not no_cost, seed=seed, task_limit=limit,
             tasks=tuple(one.strip() for one in (lm_eval or "").split(",") if one.strip()),
         )  # fmt: skip
-        import torch
-
-        torch.set_num_threads(threads)
-        subjects = load(models, context)
         with _bar() as tell:
             found = measured(subjects, text=offered, sets=sets, trained=corpus, options=options, tell=tell)
         evaluation_report.write(found, out)

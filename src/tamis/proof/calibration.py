@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tamis.intervals import wilson
-from tamis.proof.metric import Floats, Ints, Metric, NothingCounted, interval, mean
+from tamis.proof.metric import Floats, Ints, Metric, NothingCounted, interval, mean, ratio, widened
 
 BINS = 15
 RESAMPLES = 1000
@@ -121,10 +121,12 @@ def calibration(
     level: float = 0.95,
     seed: int = 17,
     resamples: int = RESAMPLES,
+    documents: npt.ArrayLike | None = None,
 ) -> Calibration:
-    """Everything about the calibration of n answers. Raises NothingCounted, or ValueError where a confidence is no
-    probability."""
-    groups = Groups.make(confidence, correct)
+    """Everything about the calibration of n answers. documents (n,): answers of one are not independent, so intervals
+    resample whole documents (those of the diagram's bins do not); of one document there is no interval. Raises
+    NothingCounted, or ValueError where a confidence is no probability."""
+    groups = Groups.make(confidence, correct, documents)
     n = groups.n
     bins = max(1, min(bins, n // 5))
     rng = np.random.default_rng(seed)
@@ -138,7 +140,7 @@ def calibration(
     seen = {name: one(groups.confidence, right) for name, one in estimators.items()}
     draws = {name: np.empty(resamples) for name in estimators}
     for k in range(resamples):
-        rows = np.sort(rng.integers(0, n, n))  # of a sorted array: the sample is sorted too
+        rows = groups.resampled(rng)
         c, y = groups.confidence[rows], groups.correct[rows]
         shared = _shared(groups.number[rows], y)
         for name, one in estimators.items():
@@ -149,22 +151,21 @@ def calibration(
         shared = _shared(groups.number, y)
         for name, one in estimators.items():
             perfect[name][k] = one(groups.confidence, shared)
-    metrics = {name: _metric(_NAMES[name], seen[name], draws[name], perfect[name], n, level) for name in estimators}
+    metrics = {
+        name: _metric(_NAMES[name], seen[name], draws[name], perfect[name], groups, level) for name in estimators
+    }
     squares = (groups.confidence - groups.correct) ** 2
     return Calibration(
         n=n,
         confidence=what,
         **metrics,
-        brier=mean(
-            "Brier score", squares, unit="square, 0 to 1", direction="lower", of="answers", level=level, seed=seed
-        ),
+        brier=groups.mean("Brier score", squares, unit="square, 0 to 1", direction="lower", level=level, seed=seed),
         parts=brier_parts(groups.confidence, groups.correct, bins),
-        gap=mean(
+        gap=groups.mean(
             "mean confidence - share right",
             groups.confidence - groups.correct,
             unit="share",
             direction="neither",
-            of="answers",
             level=level,
             seed=seed,
         ),
@@ -196,14 +197,16 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Groups:
-    """Answers sorted by confidence: confidence, correct (0 or 1) and number of the group of equal confidence, (n,)."""
+    """Answers sorted by confidence: confidence, correct (0 or 1), number of the group of equal confidence, and of the
+    document where answers of one belong together, (n,)."""
 
     confidence: Floats
     correct: Floats
     number: Ints
+    document: Ints | None = None
 
     @classmethod
-    def make(cls, confidence: npt.ArrayLike, correct: npt.ArrayLike) -> Groups:
+    def make(cls, confidence: npt.ArrayLike, correct: npt.ArrayLike, documents: npt.ArrayLike | None = None) -> Groups:
         c, y = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
         if c.shape != y.shape or c.ndim != 1:
             raise ValueError(f"confidence has shape {c.shape} and correct {y.shape}: both must be lists of n answers")
@@ -216,11 +219,40 @@ class Groups:
             raise ValueError("correct must be true or false for every answer")
         order = np.lexsort((y, c))
         c, y = c[order], y[order]
-        return cls(c, y, np.cumsum(np.concatenate([[0], np.diff(c) != 0])).astype(np.int64))
+        document = None
+        if documents is not None:
+            if np.shape(documents) != np.shape(confidence):
+                raise ValueError(f"{np.shape(documents)} documents do not fit {len(y)} answers")
+            document = np.unique(np.asarray(documents), return_inverse=True)[1].astype(np.int64)[order]
+        return cls(c, y, np.cumsum(np.concatenate([[0], np.diff(c) != 0])).astype(np.int64), document)
 
     @property
     def n(self) -> int:
         return len(self.confidence)
+
+    @property
+    def documents(self) -> int:
+        """How many are resampled; 0 where answers are."""
+        return 0 if self.document is None else int(self.document.max()) + 1
+
+    @property
+    def note(self) -> str:
+        return f"interval: {self.documents:,} documents resampled" if self.documents else ""
+
+    def resampled(self, rng: np.random.Generator) -> Ints:
+        """Rows of answers, or of whole documents, drawn with replacement, sorted as the answers are."""
+        if self.document is None:
+            return np.sort(rng.integers(0, self.n, self.n))
+        times = np.bincount(rng.integers(0, self.documents, self.documents), minlength=self.documents)
+        return np.repeat(np.arange(self.n), times[self.document])
+
+    def mean(self, name: str, values: Floats, **more: Any) -> Metric:
+        """The mean over answers, its interval over what is resampled."""
+        if self.document is None:
+            return mean(name, values, of="answers", **more)
+        sums, counts = np.bincount(self.document, values), np.bincount(self.document)
+        found = ratio(name, sums, counts, of="documents", note=self.note, **more)
+        return replace(found, n=self.n, of="answers", per_item=None)
 
     def shared(self, correct: Floats) -> Floats:
         return _shared(self.number, correct)
@@ -281,13 +313,18 @@ def _sweep(confidence: Floats, right: Floats) -> tuple[float, int]:
     return float(np.abs(np.diff(seen[edges]) - np.diff(said[edges])).sum() / n), bins
 
 
-def _metric(name: str, value: float, draws: Floats, perfect: Floats, n: int, level: float) -> Metric:
+def _metric(name: str, value: float, draws: Floats, perfect: Floats, groups: Groups, level: float) -> Metric:
     """A resample scatters once more than the sample did, so errors of resamples lie too high; their spread, moved to
     the estimate, is the interval. It reaches down to 0 where a perfect model would often show as much."""
-    low, high = interval(draws - draws.mean(), level)
+    if groups.documents == 1:
+        low = high = math.nan
+    else:
+        low, high = interval(draws - draws.mean(), widened(level, groups.documents) if groups.documents else level)
     chance = (1 + np.sum(perfect >= value)) / (len(perfect) + 1)
-    bottom = 0.0 if chance > (1 - level) / 2 else max(value + low, 0.0)
-    return Metric(name, "share", "lower", max(value, 0.0), bottom, max(value + high, 0.0), n, level, "answers")
+    bottom = 0.0 if chance > (1 - level) / 2 and not math.isnan(low) else max(value + low, 0.0)
+    return Metric(
+        name, "share", "lower", max(value, 0.0), bottom, max(value + high, 0.0), groups.n, level, "answers", groups.note
+    )
 
 
 # --- Brier ---

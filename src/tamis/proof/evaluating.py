@@ -12,111 +12,35 @@ Memory: the text and the items, one model's batch, and what `holdout` and `seen_
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from tamis.errors import WrongUse
 from tamis.models.model import F32, F64, Ids, Predictor
 from tamis.proof import cost
 from tamis.proof.agreement_of_models import alike
-from tamis.proof.calibration import Calibration, calibration
+from tamis.proof.calibration import calibration
 from tamis.proof.choices import Choices, Cloze, Written, after_hashes, cloze, exact_match, multiple_choice
-from tamis.proof.holdout import Candidates, Proof, hold_out
-from tamis.proof.items import BadItems, Item
-from tamis.proof.likelihood import Losses, losses
+from tamis.proof.evaluation import COST, Evaluation, ItemSet, NothingAsked, Options, Row
+from tamis.proof.holdout import Candidates, hold_out
+from tamis.proof.items import BadItems
+from tamis.proof.likelihood import losses
 from tamis.proof.memorization import contamination_gap, memorized
 from tamis.proof.metric import Metric, NothingCounted, paired
 from tamis.proof.next_token import guesses
-from tamis.proof.proportions import ShareDifference, same_items
-from tamis.proof.seen_in_training import copies_of_items, draw
+from tamis.proof.proportions import same_items
+from tamis.proof.seen_in_training import copies_of_items, draw, was_read
 from tamis.proof.subjects import Subject
-from tamis.proof.temperature import Temperature, temperature
+from tamis.proof.temperature import temperature
 from tamis.proof.trained_on import Texts
 
 # Of the text, for what costs the logits of two models.
 AGREEMENT_BYTES = 300_000
 MEMORIZED = 50  # tokens of prefix and of suffix
 _LEAST_ITEMS = 5
+_DEFAULT = Options()
 
-
-class NothingAsked(ValueError, WrongUse):
-    """Neither a text, nor items, nor tasks were given."""
-
-
-@dataclass(frozen=True)
-class ItemSet:
-    """Items under a name; `items[i].options` decides what they can be asked as."""
-
-    name: str
-    items: list[Item]
-
-
-@dataclass(frozen=True)
-class Options:
-    """limit_bytes: of the text. write: of so many items without options the answer is written out; 0 for none.
-    tokens: how many tokens at most. temperature: fit one. cost: measure speed and memory."""
-
-    limit_bytes: int = 1_000_000
-    write: int = 100
-    tokens: int = 64
-    temperature: bool = False
-    cost: bool = True
-    tasks: tuple[str, ...] = ()
-    task_limit: int | None = None
-    seed: int = 17
-
-
-@dataclass(frozen=True)
-class Row:
-    """One metric of one model, or of two (`B - A`), under what it was measured on."""
-
-    group: str
-    model: str
-    metric: Metric
-
-    def to_json(self) -> dict[str, Any]:
-        return {"group": self.group, "model": self.model, **self.metric.to_json()}
-
-
-@dataclass
-class Evaluation:
-    """rows: all metrics. calibrations, temperatures: by (model, group). proof: that the text is not in the training
-    text. losses: of every document, by model. notes: what a reader must know."""
-
-    models: list[dict[str, Any]]
-    rows: list[Row] = field(default_factory=list)
-    calibrations: dict[tuple[str, str], Calibration] = field(default_factory=dict)
-    temperatures: dict[tuple[str, str], Temperature] = field(default_factory=dict)
-    tests: list[tuple[str, str, ShareDifference]] = field(default_factory=list)
-    proof: Proof | None = None
-    losses: dict[str, Losses] = field(default_factory=dict)
-    text: dict[str, Any] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Without what a clock decides: see `cost_json`."""
-        return {
-            "models": self.models,
-            "text": self.text,
-            "proof": self.proof.to_json() if self.proof else None,
-            "metrics": [row.to_json() for row in self.rows if row.group != COST],
-            "tests": [{"group": group, "model": name, **vars(one)} for group, name, one in self.tests],
-            "calibration": [
-                {"model": name, "group": group, **one.to_json()} for (name, group), one in self.calibrations.items()
-            ],
-            "temperature": [
-                {"model": name, "group": group, **one.to_json()} for (name, group), one in self.temperatures.items()
-            ],
-            "notes": self.notes,
-        }
-
-    def cost_json(self) -> list[dict[str, Any]]:
-        return [row.to_json() for row in self.rows if row.group == COST]
-
-
-COST = "cost"
 Tell = Callable[[str, int], None]
 
 
@@ -152,13 +76,15 @@ def evaluate(
     text: Candidates | None = None,
     sets: Sequence[ItemSet] = (),
     trained: Texts | None = None,
-    options: Options = Options(),
+    options: Options = _DEFAULT,
     tell: Tell = lambda _doing, _tokens: None,
 ) -> Evaluation:
     """tell(what is being done, tokens read of it). Raises NothingAsked, NotHeldOut, BadItems, NothingCounted."""
     if text is None and not sets and not options.tasks:
         raise NothingAsked("there is nothing to measure on: give --text, --items or --lm-eval")
     found = Evaluation([one.to_json() for one in subjects])
+    if trained is not None:
+        found.trained = [_read(one, trained) for one in subjects]
     if text is not None:
         text = _text(found, text, trained, options, tell)
     seen = [_seen(trained, one, tell) for one in sets] if trained is not None else [None] * len(sets)
@@ -179,6 +105,19 @@ def evaluate(
     for other, model in zip(subjects[1:], watched[1:], strict=True):
         _against(found, subjects[0], watched[0], other, model, text, asked, options)
     return found
+
+
+def _read(subject: Subject, trained: Texts) -> str:
+    """Whether what is said to be the training text is what this model read."""
+    known, name = was_read(trained, subject.feed), trained.name
+    if known:
+        return f"{subject.name}: {name} is what it was trained on: run.json names the same token shards"
+    if known is None:
+        return f"{subject.name}: {name}, as given; not checked to be what the model read"
+    return (
+        f"{subject.name}: {name} is NOT what it was trained on: run.json names other token shards (another corpus, or "
+        "this one before its recipe was run again); nothing is proved of what the model read"
+    )
 
 
 def _text(found: Evaluation, text: Candidates, trained: Texts | None, options: Options, tell: Tell) -> Candidates:
@@ -219,16 +158,18 @@ def _on_text(found: Evaluation, subject: Subject, model: _Watched, text: Candida
     model.begin(f"{subject.name}: next tokens")
     drawn = guesses(model, ids, end_of_text=end, seed=options.seed)
     _calibrated(
-        found, subject, "next tokens", *drawn.confidence(), f"highest probability; {drawn.windows:,} windows", options
-    )
+        found, subject, "next tokens", *drawn.confidence(), f"highest probability; {drawn.windows:,} windows", options,
+        drawn.documents,
+    )  # fmt: skip
     if options.temperature:
-        _tempered(found, subject, "next tokens", drawn.logits, drawn.right, options)
+        _tempered(found, subject, "next tokens", drawn.logits, drawn.right, options, drawn.documents)
 
 
 def _calibrated(
-    found: Evaluation, subject: Subject, group: str, confidence: Any, correct: Any, what: str, options: Options
-) -> None:
-    made = calibration(confidence, correct, what=what, seed=options.seed)
+    found: Evaluation, subject: Subject, group: str, confidence: Any, correct: Any, what: str, options: Options,
+    documents: Any = None,
+) -> None:  # fmt: skip
+    made = calibration(confidence, correct, what=what, seed=options.seed, documents=documents)
     found.calibrations[(subject.name, group)] = made
     sweep = _noted(made.sweep, f"{made.sweep_bins} bins; a perfect model gives {made.perfect['sweep']:.4f}")
     rms = _noted(made.debiased, f"{made.bins} bins; a perfect model gives {made.perfect['debiased']:.4f}")
@@ -239,9 +180,11 @@ def _noted(metric: Metric, note: str) -> Metric:
     return replace(metric, note="; ".join(one for one in (metric.note, note) if one))
 
 
-def _tempered(found: Evaluation, subject: Subject, group: str, logits: Any, labels: Any, options: Options) -> None:
+def _tempered(
+    found: Evaluation, subject: Subject, group: str, logits: Any, labels: Any, options: Options, documents: Any = None
+) -> None:
     try:
-        made = temperature(logits, labels, seed=options.seed)
+        made = temperature(logits, labels, seed=options.seed, documents=documents)
     except NothingCounted as error:
         found.notes.append(f"{subject.name}, {group}: {error}")
         return

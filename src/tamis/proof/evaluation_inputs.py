@@ -18,7 +18,7 @@ import numpy as np
 
 from tamis.documents import read_table
 from tamis.errors import WrongUse
-from tamis.proof.evaluating import ItemSet
+from tamis.proof.evaluation import ItemSet
 from tamis.proof.holdout import Candidates
 from tamis.proof.items import read_items
 from tamis.proof.references import BadReference, candidates

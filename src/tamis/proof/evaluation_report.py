@@ -6,6 +6,7 @@ Names come from files and models of strangers: they are shown and never obeyed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tamis.corpus.inert import markdown, visible
-from tamis.proof.evaluating import COST, Evaluation, Row
+from tamis.proof.evaluation import COST, Evaluation, Row
 from tamis.proof.metric import Metric
 
 _HEAD = ("metric", "model", "value", "95% interval", "unit", "better", "n")
@@ -25,6 +26,7 @@ def render(found: Evaluation) -> str:
     lines = [_models(found)]
     if found.proof is not None:
         lines.append(str(found.proof))
+    lines += [f"  {_line(one)}" for one in found.trained]
     for group, rows in _groups(found).items():
         lines.append("")
         lines += _aligned([(f"{_line(group)}:",) + ("",) * 6, _HEAD, *(_cells(row) for row in rows)])
@@ -55,7 +57,7 @@ def write(found: Evaluation, out: Path) -> list[Path]:
         pictures.append(("Bits per byte, with 95% intervals over documents", out / "bits-per-byte.png"))
         evaluation_plots.bits_per_byte(found.losses, pictures[-1][1])
     for (name, group), one in found.calibrations.items():
-        path = out / f"reliability-{_file(name)}-{_file(group)}.png"
+        path = out / f"reliability-{_file(name, group)}.png"
         reliability_diagram(one, path, visible(f"{name}: {group}"))
         pictures.append((f"Reliability of {name}, {group}", path))
     report = out / "report.md"
@@ -73,10 +75,12 @@ def page(found: Evaluation, pictures: Sequence[tuple[str, Path]] = ()) -> str:
     if found.proof is not None:
         parts += [
             "",
-            "## Proof that the text was held out",
+            "## Proof that the text is not in what was given as training text",
             "",
             *(f"    {visible(one)}" for one in str(found.proof).splitlines()),
         ]
+    if found.trained:
+        parts += ["", "The training text:", "", *(f"- {markdown(one)}" for one in found.trained)]
     for group, rows in _groups(found).items():
         parts += ["", f"## {markdown(group)}", "", _markdown_row(_HEAD), _markdown_row(["---"] * len(_HEAD))]
         parts += [_markdown_row([markdown(cell) for cell in _cells(row)]) for row in rows]
@@ -177,9 +181,14 @@ def _line(text: object) -> str:
     return " ".join(visible(str(text)).split())
 
 
-def _file(name: str) -> str:
-    """A name of strangers as part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:60] or "unnamed"
+def _file(*names: str) -> str:
+    """Names of strangers as part of a file's name, other names another one: with a hash where it is not the name."""
+    joined = "-".join(names)
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", joined).strip("-.")[:60] or "unnamed"
+    if len(names) == 1 and plain == joined:
+        return plain
+    data = "\0".join(names).encode("utf-8", "surrogatepass")
+    return f"{plain}-{hashlib.blake2b(data, digest_size=4).hexdigest()}"
 
 
 def _json(path: Path, body: Any) -> Path:

@@ -1,8 +1,8 @@
 """How sure a model is of the next token, and how often it is right: for calibration on running text.
 
 Tokens are drawn at random: `PER_WINDOW` of each of some windows. Confidence is the highest probability of the softmax
-over the whole vocabulary. Tokens of one document are not independent, so an interval that takes them as such is a
-little narrow; drawing few of each window keeps it so.
+over the whole vocabulary. Tokens of one document are not independent: `documents` says which belong together, so that
+intervals resample documents.
 
 Memory: the logits of the tokens drawn, at most `model.MOST_LOGITS` / 4 numbers.
 """
@@ -26,11 +26,13 @@ PER_WINDOW = 8
 
 @dataclass(frozen=True)
 class Guesses:
-    """logits (n, V) before n tokens of running text, and the tokens that stand there (n,). windows: of how many."""
+    """logits (n, V) before n tokens of running text, and the tokens that stand there (n,). windows: of how many.
+    documents (n,): the document of each."""
 
     logits: npt.NDArray[np.float32]
     right: Ints
     windows: int
+    documents: Ints
 
     def confidence(self) -> tuple[Floats, Bools]:
         """The highest probability (n,), and whether its token is the one that stands there (n,)."""
@@ -66,4 +68,5 @@ def guesses(
         for place, number in enumerate(numbers):
             logits[number] = np.asarray(found[place, places[chosen[number]]], np.float32)
     right = [rows[i][1 + places[chosen[i]]] for i in range(len(rows))]
-    return Guesses(np.concatenate([logits[i] for i in range(len(rows))]), np.concatenate(right), len(rows))
+    owners = np.repeat([cut.owner[row] for row in chosen], [len(places[row]) for row in chosen])
+    return Guesses(np.concatenate([logits[i] for i in range(len(rows))]), np.concatenate(right), len(rows), owners)

@@ -10,8 +10,9 @@ Memory: 16 bytes for each document of the corpus, the beginnings of the document
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from tamis.decontaminate.items import distinct_items
 from tamis.decontaminate.search import THRESHOLD, candidates, normals, search
 from tamis.proof.items import Item
 from tamis.proof.metric import Ints
-from tamis.proof.trained_on import Texts
+from tamis.proof.trained_on import Texts, TrainedOn
 
 # Of each level of copies.
 DOCUMENTS = 200
@@ -87,6 +88,17 @@ def copies_of_items(
     for number, group in enumerate(numbers):
         found[group], searched[group] = counts[number], not index.unsearched[number]
     return found, searched
+
+
+def was_read(trained: Texts, feed: Mapping[str, Any] | None) -> bool | None:
+    """Whether a model whose run.json describes its `feed` was trained on the token shards of this corpus, as they are
+    now. None where that cannot be told: raw text, a file of text, a model of transformers, the arm of a proof."""
+    if not isinstance(trained, TrainedOn) or trained.corpus is None or not feed or "index" not in feed:
+        return None
+    index = trained.work.file(f"{trained.corpus.home}/tokens/index.json")
+    if not index.exists():
+        return None
+    return hashlib.sha256(index.read_bytes()).hexdigest() == str(feed["index"])
 
 
 def _key(text: str) -> int:

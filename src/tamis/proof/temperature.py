@@ -43,11 +43,13 @@ class Temperature:
 
 
 def temperature(
-    logits: npt.ArrayLike, labels: npt.ArrayLike, *, share: float = 0.5, seed: int = 17, level: float = 0.95
-) -> Temperature:
+    logits: npt.ArrayLike, labels: npt.ArrayLike, *, share: float = 0.5, seed: int = 17, level: float = 0.95,
+    documents: npt.ArrayLike | None = None,
+) -> Temperature:  # fmt: skip
     """Temperature scaling (Guo et al. 2017): the T of the least negative log-likelihood on a random `share` of the
     answers, judged on the rest. logits (n, K), -inf where a case has fewer options; labels (n,). The interval is that
-    of the profile likelihood. Raises NothingCounted, or ValueError where a label has no finite logit."""
+    of the profile likelihood. documents (n,): see `calibration`, whose intervals then resample documents. Raises
+    NothingCounted, or ValueError where a label has no finite logit."""
     z, y = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
     if z.ndim != 2 or z.shape[0] != len(y) or (len(y) and not 0 <= y.min() <= y.max() < z.shape[1]):
         raise ValueError(f"logits of shape {z.shape} do not fit {len(y)} labels")
@@ -58,11 +60,18 @@ def temperature(
     if min(len(fit), len(rest)) < 10:
         raise NothingCounted(f"temperature: {len(y)} answers cannot be split into one half to fit and one to judge")
     value, low, high = _fit_temperature(z[fit], y[fit], level)
+    owners = None if documents is None else np.asarray(documents)[rest]
     both = []
     for t in (1.0, value):
         p = _softmax(z[rest] / t)
         both.append(
-            calibration(p.max(1), p.argmax(1) == y[rest], what=f"highest probability at temperature {t:.3f}", seed=seed)
+            calibration(
+                p.max(1),
+                p.argmax(1) == y[rest],
+                what=f"highest probability at temperature {t:.3f}",
+                seed=seed,
+                documents=owners,
+            )
         )
     before, after = (_nats(z[rest], y[rest], t) for t in (1.0, value))
     return Temperature(value, low, high, len(fit), before, after, both[0], both[1])
