@@ -59,7 +59,7 @@ def test_no_passage_is_taken_twice_or_from_what_is_in_the_corpus():
 
 
 def test_tamis_own_deduplication_leaves_one_of_every_passage():
-    (job, _, _, _), _ = jobs()
+    (job, *_), _ = jobs()
     left = duplicates.deduplicated(job.corpus)
     assert len(job.corpus) == len(BASE) + 2 * (1 + 4 + 16 + 64)
     assert len(left) == len(BASE) + 8
@@ -76,14 +76,16 @@ def test_both_arms_train_for_as_long_on_texts_with_and_without_copies(monkeypatc
         return Knows(texts)
 
     monkeypatch.setattr(planted, "train", train)
-    (first, second, _, _), _ = jobs()
-    one, other = duplicates.measure(first), duplicates.measure(second)
-    (texts, steps, *rest), (fewer, equal, *same) = seen
-    assert (steps, rest) == (equal, same)
-    assert len(fewer) < len(texts)
+    (first, second, third, *_), _ = jobs()
+    one, other, few = (duplicates.measure(job) for job in (first, second, third))
+    (texts, *rest), (fewer, *same), (some, *equal) = seen
+    assert rest == same == equal
+    assert len(fewer) == len(BASE) + 8
+    # of two passages each: one copy, one, two and five
+    assert len(some) == few.documents == len(BASE) + 2 * (1 + 1 + 2 + 5)
     assert one.documents == len(texts)
     assert other.bytes == sum(len(text) + 1 for text in fewer)
-    for found in (one, other):  # the stand-in needs no second copy
+    for found in (one, other, few):  # the stand-in needs no second copy
         np.testing.assert_array_equal(found.extractable, first.copies > 0)
         assert found.bits[first.copies > 0].max() < 2 < found.bits[first.copies == 0].min()
         assert set(found.held) == {"held out", "novels"}
@@ -124,6 +126,18 @@ def test_shares_that_all_seeds_agree_on_are_not_certain():
     assert planted.shares_apart([np.ones(5)] * 2, [np.zeros(5)] * 2).low == pytest.approx(0.61, abs=0.01)
 
 
+def test_few_copies_are_a_fifteenth_rounded_up():
+    assert duplicates.fewer(np.array(COPIES)).tolist() == [0, 1, 1, 2, 5]
+
+
+def test_shares_stay_within_what_is_possible():
+    nearly = [np.ones(10)] * 4 + [np.eye(10)[0]]
+    assert over_seeds([1.0] * 4 + [0.1]).high > 1
+    assert planted.shares_over_seeds(nearly).high == 1
+    assert planted.shares_apart(nearly, [np.zeros(10)] * 5).high == 1
+    assert planted.shares_apart([np.zeros(10)] * 5, nearly).low == -1
+
+
 GOOD, NONE, BAD = Estimate(0.2, 0.1, 0.3), Estimate(0.1, -0.1, 0.3), Estimate(-0.2, -0.3, -0.1)
 
 
@@ -143,24 +157,40 @@ GOOD, NONE, BAD = Estimate(0.2, 0.1, 0.3), Estimate(0.1, -0.1, 0.3), Estimate(-0
 def test_the_rule_needs_both_parts(held, reference, share, excess, verdict):
     arms = dict.fromkeys(duplicates.ARMS, GOOD)
     most = duplicates.Memory(arms, arms, arms, share, excess)
-    found, because = duplicates.decide({"held out": held, "novels": reference}, most)
+    found, because = duplicates.decide({"held out": held, "novels": reference}, most, [held, reference, share, excess])
     assert found is verdict
     assert str(held) in because
 
 
-def test_a_finding_has_every_number_of_copies_and_a_picture(tmp_path):
+def test_one_of_four_intervals_refutes_only_where_all_of_them_together_could():
+    # 0.05 lower and 0.066 higher in turn: 95% lies below zero, and 98.75% does not
+    gaps = [-0.09, -0.01, -0.08, -0.02, -0.07]
     pairs = [
-        (
+        (measured("duplicated", s, held=3 + gap), measured("deduplicated", s, held=3.0)) for s, gap in enumerate(gaps)
+    ]
+    hurt, most, wide = duplicates.decided_on(pairs)
+    assert hurt["held out"].high < 0 < wide[0].high
+    assert len(wide) == 4
+    assert wide[0].high == pytest.approx(over_seeds(gaps, 0.9875).high)
+    assert duplicates.decide(hurt, most, wide)[0] is Verdict.NOT_SHOWN
+
+
+def test_a_finding_has_every_number_of_copies_and_a_picture(tmp_path):
+    arms = [
+        duplicates.Arms(
             measured("duplicated", s, share=0.5 + s / 10, bits={64: 1 + s / 9}, held=3.2 + s / 50),
             measured("deduplicated", s),
+            measured(duplicates.FEW, s, bits={64: 2.5}, held=3.01 + s / 1000),
         )
         for s in range(3)
     ]
     every, texts = jobs(seeds=(0, 1, 2), passages=20)
-    found = duplicates._finding(Setting("small", tmp_path, tmp_path), every, pairs, texts)
+    found = duplicates._finding(Setting("small", tmp_path, tmp_path), every, arms, texts)
     assert found.verdict is Verdict.HOLDS
     assert [figure.value for figure in found.figures[:2]] == pytest.approx([0.22, 0.22])
-    assert len(found.figures) == 2 + 2 * 4
+    assert len(found.figures) == 2 + 3 + 2 * 4
+    assert [figure.value for figure in found.figures[2:5]] == pytest.approx([0.011, 0.011, 0.5])
+    assert len(found.tables[0].columns) == 4
     assert found.seeds == 3
     assert [row[0] for row in found.tables[1].rows] == ["1", "4", "16", "64"]
     assert found.pictures[0].read_bytes()[:4] == b"\x89PNG"

@@ -28,9 +28,10 @@ BATCH = 8
 LONGEST = 3000
 
 
-def dealt(count: int, seed: int) -> Ints:
-    """A number of copies for each of `count` passages: each of COPIES as often as the others, in random order."""
-    copies = np.resize(np.array(COPIES, np.int64), count)
+def dealt(count: int, seed: int, weights: Sequence[int] = (1,) * len(COPIES)) -> Ints:
+    """A number of copies for each of `count` passages, in random order: each of COPIES in proportion to its weight,
+    as often as the others by default."""
+    copies = np.resize(np.repeat(np.array(COPIES, np.int64), weights), count)
     np.random.default_rng([seed, 1]).shuffle(copies)
     return copies
 
@@ -75,10 +76,13 @@ def texts(base: int, spare: int, held: int, seed: int, data: Any) -> Texts:
 
 def documents(wanted: int, seed: int, data: Any) -> list[str]:
     """Documents of at most LONGEST characters, as many as make up `wanted` bytes. Raises Missing."""
-    # Cutting takes up to three quarters of a file's bytes away.
-    found = [cut(body) for _, body in material.text(4 * wanted, seed, data)]
-    have = sum(len(one.encode()) for one in found)
-    if have < wanted:
+    # Cutting mostly takes up to three quarters of the bytes away, and more of a few long documents.
+    for times in (4, 16):
+        found = [cut(body) for _, body in material.text(times * wanted, seed, data)]
+        have = sum(len(one.encode()) for one in found)
+        if have >= wanted:
+            break
+    else:
         raise Missing(f"{have:,} bytes of text in pieces of {LONGEST:,} characters are here; {wanted:,} are needed")
     return found[: upto(found, wanted)]
 
@@ -177,27 +181,32 @@ def over_seeds(values: npt.ArrayLike, level: float = 0.95) -> Estimate:
 
 
 def shares_over_seeds(hits: Sequence[Floats]) -> Estimate:
-    """hits: for each seed (n,) of 0 and 1. As `over_seeds` of the shares; where all seeds agree, which says little of
-    few passages, Wilson's interval of all passages together."""
+    """hits: for each seed (n,) of 0 and 1. As `over_seeds` of the shares, within [0, 1]; where all seeds agree, which
+    says little of few passages, Wilson's interval of all passages together."""
     from tamis.intervals import wilson
 
     shares = [float(one.mean()) for one in hits]
     if len(set(shares)) > 1:
-        return over_seeds(shares)
+        return within(over_seeds(shares), 0, 1)
     every = np.concatenate(hits)
     return Estimate(shares[0], *wilson(int(every.sum()), len(every)))
 
 
-def shares_apart(first: Sequence[Floats], second: Sequence[Floats]) -> Estimate:
-    """The share of `first` less that of `second`, of the same seeds; where all seeds agree Newcombe's interval of all
-    passages together."""
+def within(found: Estimate, least: float, most: float) -> Estimate:
+    """Its interval cut to what is possible."""
+    return Estimate(found.value, max(least, found.low), min(most, found.high))
+
+
+def shares_apart(first: Sequence[Floats], second: Sequence[Floats], level: float = 0.95) -> Estimate:
+    """The share of `first` less that of `second`, of the same seeds, within [-1, 1]; where all seeds agree Newcombe's
+    interval of all passages together."""
     from tamis.proof.proportions import two_shares
 
     gaps = [float(a.mean() - b.mean()) for a, b in zip(first, second, strict=True)]
     if len(set(gaps)) > 1:
-        return over_seeds(gaps)
+        return within(over_seeds(gaps, level), -1, 1)
     a, b = np.concatenate(first), np.concatenate(second)
-    found = two_shares(int(b.sum()), len(b), int(a.sum()), len(a))
+    found = two_shares(int(b.sum()), len(b), int(a.sum()), len(a), level)
     return Estimate(gaps[0], found.low, found.high)
 
 
