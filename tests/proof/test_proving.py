@@ -360,6 +360,16 @@ def test_names_are_inert_in_the_page(proof, tmp_path):
     assert "`x'](http://a.b) <b>`" in before.split("**")[1]
 
 
+def test_the_rule_not_p_says_of_the_first_metric(proof):
+    found, _ = proof
+    first, second = found.deciding.differences[:2]
+    shown = replace(found.deciding, differences=[replace(first, shown=True), replace(second, shown=True)])
+    words = prove_report.render(replace(found, comparisons={"0.05M": shown})).splitlines()
+    rows = [line for line in words if line.startswith("bits per byte")]
+    assert rows[0].endswith("better, by the rule")
+    assert rows[1].endswith("better")
+
+
 def _runner(job):
     """A made-up model: its loss falls as a power of tokens, B's is that of A with 1.5 times as many."""
     tokens = job.tokens * (1.5 if job.arm == "B" else 1)

@@ -97,7 +97,7 @@ def _table(comparison: Comparison, size: str) -> list[str]:
         name = printable(d.metric, NAME)
         lines.append(
             f"{name:<{NAME}} {d.a:>7.3f} {d.b:>7.3f} {d.value:>+8.4f}   [{d.low:+.4f}, {d.high:+.4f}]  "
-            f"p {d.p_holm:.3f}  {d.says}"
+            f"p {d.p_holm:.3f}  {_says(comparison, d)}"
         )
     least = comparison.differences[0].p_least
     lines.append(
@@ -106,6 +106,11 @@ def _table(comparison: Comparison, size: str) -> list[str]:
     )
     lines.append(f"{'':<{NAME}} the rule says of the first metric which arm is better, p below .05 of the others")
     return lines
+
+
+def _says(comparison: Comparison, d: Difference) -> str:
+    """Of the first metric its p does not decide, and may be large."""
+    return f"{d.says}, by the rule" if d is comparison.differences[0] and d.shown else d.says
 
 
 def _checked(proof: Proof) -> list[str]:
@@ -194,7 +199,7 @@ def _differences(comparison: Comparison, size: str) -> list[str]:
     for d in comparison.differences:
         lines.append(
             f"| {_code(d.metric)}, {d.unit}, {d.direction} is better | {d.a:.4f} | {d.b:.4f} | {d.value:+.4f} | "
-            f"{d.low:+.4f} to {d.high:+.4f} | {d.p_holm:.3f} | {d.says} |"
+            f"{d.low:+.4f} to {d.high:+.4f} | {d.p_holm:.3f} | {_says(comparison, d)} |"
         )
     return lines
 
