@@ -39,7 +39,7 @@ def tamis(*arguments: object, code: int | None = 0, cwd: Path | None = None) -> 
 def process(
     *arguments: object, code: int | None = 0, cwd: Path | None = None, before: Callable[[], None] | None = None
 ) -> Said:
-    """As `tamis`, in a process of its own, in which `before` is called first. Standard error never holds a traceback."""
+    """As `tamis`, in a process of its own, in which `before` is called first. Never a traceback on standard error."""
     command = [sys.executable, "-m", "tamis", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd, check=False, preexec_fn=before)
     said = Said(done.returncode, done.stdout, done.stderr)
