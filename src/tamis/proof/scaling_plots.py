@@ -19,6 +19,7 @@ from tamis.proof.trends import Shape, Trend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
@@ -101,7 +102,27 @@ def isoflop_figure(runs: Runs, frontier: Frontier, fit: LossFit | None = None) -
     right.set(xscale="log", yscale="log", xlabel="training compute (FLOP)", ylabel="optimal parameters")
     right.set_title("Compute-optimal size")
     right.legend(frameon=False, loc="upper left")
+    for axis, ends in ((left.xaxis, left.get_xlim()), (right.xaxis, right.get_xlim()), (right.yaxis, right.get_ylim())):
+        _few_ticks(axis, ends)
     return figure
+
+
+def _few_ticks(axis: Axis, ends: tuple[float, float]) -> None:
+    """On a logarithmic axis of less than two decades: labels at 1, 2 and 5, or a few more where those are fewer than
+    three, so that they do not run into each other."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    if ends[1] / ends[0] >= 100:
+        return
+    powers = 10.0 ** np.arange(np.floor(np.log10(ends[0])), np.ceil(np.log10(ends[1])) + 1)
+    for firsts in ((1, 2, 5), (1, 2, 3, 5, 7)):
+        every = np.outer(powers, firsts).ravel()
+        ticks = every[(every >= ends[0]) & (every <= ends[1])]
+        if len(ticks) >= 3:
+            break
+    axis.set_major_locator(FixedLocator(ticks.tolist()))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if x < 1e6 else f"{x:.0e}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def plan_figure(
