@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 from tamis.cli import app  # noqa: E402
 from tamis.commands.scale_run import TextFile  # noqa: E402
-from tamis.proof import grid, runs  # noqa: E402
+from tamis.proof import grid, runs, scaling_plots  # noqa: E402
 from tamis.proof.grid import Grid, Material  # noqa: E402
 from tamis.proof.small_runs import Job, Outcome, Shape  # noqa: E402
 
@@ -255,3 +255,20 @@ def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
         list(TextFile(table).batches())
     with pytest.raises(grid.BadGrid, match=r"is \.parquet, \.jsonl"):
         TextFile(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize(
+    ("ends", "labels"),
+    [
+        ((4e3, 1.2e5), ["5,000", "10,000", "20,000", "50,000", "100,000"]),
+        ((2.9e10, 9.2e10), ["3e+10", "5e+10", "7e+10"]),
+        ((0.9e10, 4.2e10), ["1e+10", "2e+10", "3e+10"]),
+    ],
+)
+def test_labels_of_a_narrow_axis_are_few(ends: tuple[float, float], labels: list[str]) -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    axes.set(xscale="log", xlim=ends)
+    scaling_plots._few_ticks(axes.xaxis, ends)
+    assert [label.get_text() for label in axes.get_xticklabels(which="both") if label.get_text()] == labels
