@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import re
@@ -63,7 +64,11 @@ def metric(found, group, model, name):
 
 def test_two_models_are_measured_and_compared_on_the_same_cases():
     a, b = subject("a", TABLE), subject("b", 0.5 * TABLE)
-    found = evaluate([a, b], text=TEXT, sets=[QUESTIONS], options=Options(cost=False, temperature=True))
+    told = []
+    options = Options(cost=False, temperature=True)
+    found = evaluate([a, b], text=TEXT, sets=[QUESTIONS], options=options, tell=lambda doing, _: told.append(doing))
+    begun = [doing for doing, _ in itertools.groupby(told)]
+    assert len(begun) == len(set(begun)), begun  # each thing is told of once
     for one in (a, b):
         losses = text_losses(one.model, Bytes(), TEXT.texts, domains=TEXT.domains)
         assert metric(found, "text", one.name, "bits per byte").value == pytest.approx(losses.bits_per_byte().value)

@@ -373,7 +373,8 @@ def _against(
     if first.tokens != other.tokens:
         found.notes.append(f"{name}: other tokenizers, so no agreement by token ({first.tokens}; {other.tokens})")
         return
-    theirs.begin(f"{name}: agreement")
+    for one_ in (mine, theirs):  # they read in turn: under one name, or progress is told anew for each batch
+        one_.begin(f"{name}: agreement")
     part = _limited(text, AGREEMENT_BYTES)
     end = first.encoder.end_of_text
     same = alike(mine, theirs, first.encoder.encode(part.texts), end_of_text=end)
