@@ -35,7 +35,7 @@ def test_a_file_of_texts_becomes_a_run_that_is_reused(tmp_path: Path) -> None:
 
 def test_what_is_not_there_and_fp16_are_refused(tmp_path: Path) -> None:
     missing = CliRunner().invoke(app, ["train", "main", "--work", str(tmp_path)])
-    assert missing.exit_code == 1
+    assert missing.exit_code == 2
     assert "tamis run RECIPE" in missing.output
     half = CliRunner().invoke(app, ["train", "main", "--work", str(tmp_path), "--precision", "fp16"])
     assert half.exit_code == 2
@@ -73,3 +73,29 @@ def test_a_configuration_of_transformers_is_trained(tmp_path: Path, require: Cal
     assert "gpt2 of transformers, width 16" in done.output
     both = CliRunner().invoke(app, [*command, "--size", "0.2M"])
     assert both.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--context", "9999"], 1, "fewer than one step"),
+        (["--size", "0.3M"], 2, "LAYERSxWIDTHxHEADS"),
+        (["--size", "4x31x1"], 2, "even number"),
+        (["--size", "0x32x1"], 2, "layers must be at least 1"),
+        (["--size", "4x4"], 2, "LAYERSxWIDTHxHEADS"),
+        (["--experts", "1"], 2, "Switch"),
+        (["--tokens", "inf"], 2, "--tokens inf"),
+        (["--lr", "nan"], 2, "learning rate"),
+        (["--lr", "-1"], 2, "learning rate"),
+    ],
+)
+def test_wrong_use_is_one_line_and_trains_nothing(tmp_path: Path, options: list[str], code: int, said: str) -> None:
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(json.dumps({"text": "a lazy dog " * 60}) + "\n", encoding="utf-8")
+    context = [] if "--context" in options else ["--context", "16"]
+    command = ["train", str(texts), "--out", str(tmp_path / "runs"), "--batch", "4", *context, *options]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == code, done.output
+    assert done.output.startswith("error: ")
+    assert said in done.output
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").glob("*/run.json"))

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tamis.commands.shared import Json, Refused, Work, errors, show
+from tamis.errors import WrongUse
 
 if TYPE_CHECKING:
     from tamis.models.decoder import Config
     from tamis.models.hf import Shape
     from tamis.models.training import Run
+
+
+class NoTokens(ValueError, WrongUse):
+    """What was named holds no tokens and no text."""
 
 
 def train(
@@ -79,6 +84,10 @@ def train(
             raise typer.BadParameter("--optimizer is muon or adamw, --schedule wsd, cosine or constant")
         if precision not in ("auto", "fp32", "medium", "bf16"):
             raise SettingsError(f"precision {precision!r}: fp32, medium, bf16 or auto; fp16 is unusable on a CPU")
+        if not math.isfinite(tokens):
+            raise SettingsError(f"--tokens {tokens}: how many there are to train on, a number")
+        if out is None and ":" in data and not Path(data).exists():
+            work = Path(data.rpartition(":")[0])
         folder = work / "runs" if out is None else out
         job: dict[str, Any] = {
             "data": data, "work": work, "size": size or "0.2M", "hf": hf, "context": context, "experts": experts,
@@ -134,7 +143,7 @@ def _one(job: dict[str, Any]) -> Path:
 
 def _config(job: dict[str, Any], vocab: int) -> Config | Shape:
     """The shape that options name."""
-    from tamis.models.decoder import Config, ladder
+    from tamis.models.decoder import Config, ShapeError, ladder
     from tamis.models.hf import shape
 
     if job["hf"]:
@@ -144,7 +153,7 @@ def _config(job: dict[str, Any], vocab: int) -> Config | Shape:
         try:
             layers, width, heads = map(int, size.split("x"))
         except ValueError:
-            raise Refused(f"size {size!r} is not LAYERSxWIDTHxHEADS, such as 4x64x1") from None
+            raise ShapeError(f"size {size!r} is not LAYERSxWIDTHxHEADS, such as 4x64x1") from None
         return Config(vocab, job["context"], layers, width, heads, job["experts"])
     return ladder(size, vocab, job["context"], job["experts"])
 
@@ -156,6 +165,7 @@ def _feed(data: str, work: Path, context: int, batch: int, seed: int) -> tuple[A
 
     from tamis.corpus.windows import Windows
     from tamis.models.data import VOCABULARY, ArrayFeed, bytes_of
+    from tamis.yaml_models import near
 
     rank, world = 0, 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -175,11 +185,15 @@ def _feed(data: str, work: Path, context: int, batch: int, seed: int) -> tuple[A
         )
     if not (place / "index.json").exists():
         before, colon, name = data.rpartition(":")
-        place = Path(before if colon else work) / "corpora" / name / "tokens"
+        corpora = Path(before if colon else work) / "corpora"
+        place = corpora / name / "tokens"
     if not (place / "index.json").exists():
-        raise Refused(
-            f"{data} is no file and no folder of token shards, and {place} does not exist. `tamis run RECIPE --work "
-            f"{work}` makes a corpus with tokens; or name a Parquet or JSONL file with a column `text`."
+        known = sorted(one.parent.parent.name for one in corpora.glob("*/tokens/index.json"))
+        raise NoTokens(
+            f"{data} is no file and no folder of token shards, and {place} does not exist"
+            + (f"{near(name, known)}\n  Corpora with tokens there: {', '.join(known)}." if known else ".")
+            + f" `tamis run RECIPE --work {corpora.parent}` makes a corpus; or name a Parquet or JSONL file with a "
+            "column `text`."
         )
     feed = Windows(place, context, batch // world, seed=seed, rank=rank, world=world)
     return feed, feed.shards.index.vocabulary, place / feed.shards.index.tokenizer

@@ -18,6 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tamis.corpus.shards import TokenShards
+from tamis.errors import SaidNo
+
+
+class TooFewTokens(ValueError, SaidNo):
+    """There is not one step of tokens."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class Windows:
         self.sequences = sequences(self.shards.index.tokens, context)
         self.steps = self.sequences // (batch * world)
         if self.steps == 0:
-            raise ValueError(
+            raise TooFewTokens(
                 f"{folder} holds {self.sequences} sequences of {context} tokens: fewer than one step of "
                 f"{batch} x {world}. Use a shorter context, a smaller batch, or more text."
             )

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from tamis.corpus.windows import Permutation, Windows, sequences
+from tamis.corpus.windows import Permutation, TooFewTokens, Windows, sequences
 
 END_OF_TEXT = 256
 VOCABULARY = 257
@@ -67,7 +67,7 @@ class ArrayFeed:
         self.sequences = sequences(len(tokens), context)
         self.steps = self.sequences // (batch * world)
         if self.steps == 0:
-            raise ValueError(
+            raise TooFewTokens(
                 f"{len(tokens):,} tokens are {self.sequences} sequences of {context}: fewer than one step of "
                 f"{batch} x {world}. Use a shorter context, a smaller batch, or more text."
             )

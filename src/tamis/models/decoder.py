@@ -20,11 +20,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tamis.errors import WrongUse
 from tamis.models.experts import Switch
 from tamis.models.fused import norm, queries_keys_values, squared_relu
 
 ROTARY_BASE = 10_000.0
 MLP = 4
+
+
+class ShapeError(ValueError, WrongUse):
+    """There is no model of such a shape."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,16 @@ class Config:
     experts: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.vocab, self.context, self.layers, self.width, self.heads) < 1 or self.experts < 0:
-            raise ValueError(f"{self}: every number must be at least 1, experts at least 0")
-        if self.width % self.heads or self.width // self.heads % 2:
-            raise ValueError(f"width {self.width} must be an even multiple of {self.heads} heads: rotary positions "
-                             "turn pairs of numbers")  # fmt: skip
-        if self.experts == 1:
-            raise ValueError("one expert is a dense MLP: experts=0, or at least 2")
+        for name in ("vocab", "context", "layers", "width", "heads"):
+            if getattr(self, name) < 1:
+                raise ShapeError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.experts < 0 or self.experts == 1:
+            raise ShapeError(f"experts={self.experts}: 0 is a dense MLP, a Switch layer has at least 2")
+        if self.width % (2 * self.heads):
+            raise ShapeError(
+                f"width {self.width} with heads {self.heads}: the width of a head, width / heads, must be a whole and "
+                "even number, because rotary positions turn pairs of numbers"
+            )
 
     @property
     def active(self) -> int:
@@ -84,7 +92,9 @@ LADDER = {
 def ladder(name: str, vocab: int, context: int = 256, experts: int = 0) -> Config:
     """The shape of a rung: ladder("0.2M", 257)."""
     if name not in LADDER:
-        raise ValueError(f"there is no size {name!r}; there are {', '.join(LADDER)}")
+        raise ShapeError(
+            f"there is no size {name!r}; there are {', '.join(LADDER)}, or LAYERSxWIDTHxHEADS, such as 4x64x1"
+        )
     layers, width, heads = LADDER[name]
     return Config(vocab, context, layers, width, heads, experts)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -45,6 +46,8 @@ class Settings:
         for name in ("batch", "accumulate", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.lr is not None and not 0 < self.lr < math.inf:
+            raise SettingsError(f"a learning rate is a number above 0, not {self.lr}")
         if not 0 <= self.decay <= 1:
             raise SettingsError(f"decay is a share of the run, in [0, 1], not {self.decay}")
 
