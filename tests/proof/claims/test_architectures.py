@@ -112,6 +112,34 @@ def test_verdict_follows_from_the_intervals(near, far, verdict) -> None:
     assert claim.judge(_distances(near, far), 1000).verdict is verdict
 
 
+def test_one_of_two_refutes_only_at_the_corrected_level() -> None:
+    """R at the end whose 95% interval lies just above 1, and whose 97.5% interval does not."""
+    from tamis.proof.comparison import mean_interval
+
+    scatter = np.array([-1.5, -0.5, 0.5, 1.5])
+    logs = 0.01 * scatter + 0.0225
+    assert mean_interval(logs)[0] > 0 > mean_interval(logs, claim.REFUTES)[0]
+    near = np.full((4, len(claim.SHARES), 1), 0.1)
+    near[:, -1, 0] *= np.exp(logs)
+    tops = dict.fromkeys(("architectures", "corpora", "seeds"), near)
+    found = claim.Distances(near, np.full_like(near, 0.1), 0.2 * near, tops)
+    assert claim.judge(found, 1000).verdict is Verdict.NOT_SHOWN
+    near[:, -1, 0] *= np.exp(0.02)
+    assert claim.judge(found, 1000).verdict is Verdict.DOES_NOT_HOLD
+
+
+def test_held_out_documents_that_share_words_are_counted() -> None:
+    from tamis.proof.claims._texts import shared
+
+    rng = np.random.default_rng(0)
+    docs = [(str(d), " ".join(f"w{int(k)}" for k in rng.integers(0, 5000, 40))) for d in range(4)]
+    assert shared({"one": docs[:2], "two": docs[2:3]}, [docs[3][1]]) == (
+        "one (2 documents), two (1 document); none of them share 13 words with what is trained on"
+    )
+    assert "; 1 of them share" in shared({"one": docs[:2]}, [docs[1][1]])
+    assert "; 2 of them share" in shared({"one": docs[:2]}, [docs[0][1], docs[1][1]])
+
+
 def test_equal_loss_takes_the_better_model_back_to_where_it_was_as_good() -> None:
     """The decoder is further than the others, which are where it was at half of its training: at equal loss there is
     no distance left between architectures."""

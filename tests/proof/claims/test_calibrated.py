@@ -94,6 +94,16 @@ def test_verdict_asks_for_both(tokens, compute, verdict) -> None:
     assert judged.figures[0].value == pytest.approx(np.polyfit(x, tokens, 1)[0], abs=0.006)
 
 
+def test_one_of_two_refutes_only_at_the_corrected_level(monkeypatch) -> None:
+    slopes = np.array([-1.5, -0.5, 0.5, 1.5]) * 0.01 + 0.0225
+    assert claim.interval(slopes)[1] > 0 > claim.interval(slopes, claim.REFUTES)[1]
+    measured = {"equal tokens": _measured(FALLS, 1), "equal compute": _measured(FALLS, 2)}
+    monkeypatch.setattr(claim.Measured, "slopes", lambda self, name: slopes)
+    assert claim.judge(measured).verdict is Verdict.NOT_SHOWN
+    monkeypatch.setattr(claim.Measured, "slopes", lambda self, name: slopes + 0.02)
+    assert claim.judge(measured).verdict is Verdict.DOES_NOT_HOLD
+
+
 def test_answers_of_a_model_that_knows_nothing_are_calibrated() -> None:
     """All bytes equally likely, and so they are: right once in 257, and that is what it says."""
     torch = pytest.importorskip("torch")

@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tamis.console import several
 from tamis.proof.claims.claim import Missing
 from tamis.proof.claims.material import LONGEST, Candidate, Documents, file, taken, text, where_text_is_from
 
@@ -183,11 +185,9 @@ def held_out(offered: Mapping[str, Documents], trained: Iterable[str], pieces: i
     """Of each text about `pieces` pieces of HELD_LONGEST characters, of as many different documents as it has: the
     first piece of every document comes before the second of any. trained: every text that is trained on. Raises
     Missing where nothing is left of a text."""
-    import pyarrow as pa
-
     from tamis.proof.holdout import Candidates, NotHeldOut, hold_out
 
-    array = pa.array([body.encode("utf-8", "replace").decode() for body in trained], pa.large_string())
+    array = _array(trained)
     cut = {name: _pieces(docs) for name, docs in offered.items()}
     candidates = {
         name: Candidates.of([one for one, _ in docs], [body for _, body in docs]) for name, docs in cut.items()
@@ -198,8 +198,29 @@ def held_out(offered: Mapping[str, Documents], trained: Iterable[str], pieces: i
         raise Missing(str(error)) from None
     texts = {name: list(zip(one.ids, one.texts, strict=True)) for name, one in kept.texts.items()}
     counts = {name: len({one.rpartition("#")[0] for one, _ in docs}) for name, docs in texts.items()}
-    said = ", ".join(f"{name} ({count} documents)" for name, count in counts.items())
+    said = ", ".join(f"{name} ({several(count, 'document')})" for name, count in counts.items())
     return Apart(texts, f"{said}; no 13 words are shared with what is trained on")
+
+
+def shared(held: Mapping[str, Documents], trained: Iterable[str]) -> str:
+    """In words, how many documents of texts that are held out whole share 13 words with what is trained on."""
+    from tamis.proof.holdout import Candidates, NotHeldOut, hold_out
+
+    array = _array(trained)
+    bodies = [body.encode("utf-8", "replace").decode() for docs in held.values() for _, body in docs]
+    offered = {"held out": Candidates.of([str(place) for place in range(len(bodies))], bodies)}
+    try:
+        count = hold_out(offered, {"trained on": lambda: iter([array])}).proof.texts["held out"].shared
+    except NotHeldOut:
+        count = len(bodies)
+    said = ", ".join(f"{name} ({several(len(docs), 'document')})" for name, docs in held.items())
+    return f"{said}; {count or 'none'} of them share 13 words with what is trained on"
+
+
+def _array(trained: Iterable[str]) -> Any:
+    import pyarrow as pa
+
+    return pa.array([body.encode("utf-8", "replace").decode() for body in trained], pa.large_string())
 
 
 def _pieces(docs: Documents) -> Documents:
