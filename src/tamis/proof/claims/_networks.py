@@ -6,6 +6,8 @@ and both carry their normalization inside, so that one training loop serves all 
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -67,6 +69,7 @@ def count(module: nn.Module) -> int:
     return sum(one.numel() for one in module.parameters())
 
 
+@cache
 def as_large(kind: type[Recurrent] | type[Convolutional], parameters: int, vocab: int, context: int) -> int:
     """The even width at which `kind` comes nearest to so many parameters."""
     sizes = {width: count(kind(vocab, width, context)) for width in range(8, 65)[::2]}

@@ -64,7 +64,7 @@ def run(setting: Setting) -> Finding:
     from tamis.proof.claims import _training as training
     from tamis.proof.claims._texts import kinds, rows, shared, size, stream, upto
 
-    context, batch = 128, 16
+    context, batch = 128, setting.pick(tiny=4, small=16, grows=0)
     steps = setting.pick(tiny=12, small=160)
     replicates = range(setting.pick(tiny=2, small=4, grows=0.5))
     windows = setting.pick(tiny=3, small=12, grows=0)
