@@ -20,7 +20,7 @@ from tamis.running import make_engine
 from tamis.sources.machine import machine_crawl
 from tamis.workspace import WorkspaceError
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)  # Ray starts a cluster; the machine may be shared with other tests
 
 RECIPE = """\
 sources: [{name: machine, path: crawl/*.warc.gz}]

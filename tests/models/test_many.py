@@ -9,40 +9,25 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from many_jobs import job
 from tamis.models.many import JobsFailed, many
-
-
-def job(what: Any) -> Any:
-    if what == "raise":
-        raise ValueError("no such thing")
-    if what == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if what == "threads":
-        return int(os.environ["OMP_NUM_THREADS"])
-    return what * 2
-
-
-def linger(place: str) -> None:
-    Path(place).write_text(str(os.getpid()))
-    time.sleep(600)
-
 
 PARENT = """
 import sys
 sys.path.insert(0, {here!r})
-import test_many as t
+import many_jobs as t
+from tamis.models.many import many
 if __name__ == "__main__":
-    t.many(t.linger, [{place!r}], processes=1)
+    many(t.linger, [{place!r}], processes=1)
 """
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     place, script = tmp_path / "worker", tmp_path / "parent.py"
-    script.write_text(PARENT.format(here=str(Path(__file__).parent), place=str(place)))
+    script.write_text(PARENT.format(here=str(Path(__file__).parents[1]), place=str(place)))
     parent = subprocess.Popen([sys.executable, str(script)])
     worker = 0
     try:
