@@ -72,6 +72,8 @@ def explain(finished: running.Finished) -> list[str]:
         f"try           tamis what-if short=off --work {corpus.work.path}",
         f"              edit {corpus.work.file('recipe.yaml')}, then "
         f"tamis run {corpus.work.file('recipe.yaml')} --work {corpus.work.path}",
+        f"              tamis prove raw main --work {corpus.work.path}   (what the recipe is worth; pip install "
+        "'tamis[train]')",
     ]
     return lines
 

@@ -28,3 +28,10 @@ def test_of_a_damaged_file_of_a_workspace_the_command_that_mends_is_said(tmp_pat
     assert f"`tamis doctor --work {tmp_path} --repair`" in words
     assert "again to go on" not in words
     assert "doctor" not in said(kind("elsewhere/items.parquet is damaged"), capsys)
+
+
+def test_a_package_that_is_not_installed_names_its_extra(capsys):
+    words = said(ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"), capsys)
+    assert words == "error: this command needs the package torch: pip install 'tamis[train]'\n"
+    with pytest.raises(ModuleNotFoundError), errors():
+        raise ModuleNotFoundError("No module named 'tamis.gone'", name="tamis.gone")

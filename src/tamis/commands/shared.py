@@ -24,6 +24,16 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Workers = Annotated[int | None, typer.Option("--workers", "-j", min=1, help="Processes; as many as cores if absent.")]
 EngineName = Annotated[str, typer.Option("--engine", help="Where tasks run: `local`, or `ray`.")]
 
+# Packages that only some commands need, and the extra that brings each.
+EXTRAS = {
+    **dict.fromkeys(("torch", "scipy", "matplotlib", "safetensors", "tensorboard"), "train"),
+    **dict.fromkeys(("transformers", "accelerate"), "hf"),
+    **dict.fromkeys(("mlxtend", "sklearn"), "claims"),
+    **dict.fromkeys(("fastapi", "sqlalchemy", "argon2", "uvicorn", "jinja2", "itsdangerous", "httpx"), "people"),
+    "lm_eval": "eval",
+    "ray": "ray",
+}
+
 
 class Refused(SaidNo):
     """The data or a check says no: the message is printed and the exit code is 1."""
@@ -62,6 +72,11 @@ def errors() -> Iterator[None]:
             else "\n  What was finished is kept, but the same command stops here again until the cause is mended."
         )
         fail(f"{error}{go_on}", 1)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        fail(f"this command needs the package {package}: pip install 'tamis[{EXTRAS[package]}]'", 2)
     except BrokenPipeError:  # of standard output: the reader has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (or the interpreter complains when it leaves)
         raise typer.Exit(0) from None
