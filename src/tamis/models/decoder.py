@@ -3,8 +3,8 @@
 Rotary positions (Su et al. 2021), RMSNorm without weights (Zhang and Sennrich 2019), queries and keys normalised
 (Henry et al. 2020), an MLP of squared ReLU (So et al. 2021), no biases, an output head of its own, and projections
 back into the residual stream that start at zero, so that at first every block is the identity. The mix is that of
-nanochat and modded-nanogpt; trained with Muon it is about half a bit per byte better than GPT-2's form with AdamW
-after the first 80,000 bytes, at less cost (docs/training.md).
+nanochat and modded-nanogpt; trained with Muon it is more than a bit per byte better than GPT-2's form with AdamW after
+600,000 bytes, at less cost (docs/training.md).
 
 Shapes: B sequences, T tokens, D width, H heads of K = D / H, V vocabulary. Parameters are float32; what they are
 multiplied in is the caller's choice (`precision`).
