@@ -46,7 +46,8 @@ F64 = npt.NDArray[np.float64]
     rule="Difference of bits per byte, dirty less clean, on text of other sources in equal parts, at the compute of "
     f"{DECIDES} passes over the small corpus, paired by seed. Holds when its 95% interval over seeds lies above 0, "
     "does not hold when it lies below, else is not shown. Other lengths of training and the break-even (the median of "
-    "the seeds, where those that cross beyond the measured lengths count as beyond) stand beside it and do not decide.",
+    "the seeds, where those that cross beyond the measured lengths count as beyond) stand beside it and do not decide. "
+    "Pieces of pages and more seeds came after a first run (not shown) was reviewed; this is a new run.",
     asks={"torch": "train", "scipy": "train", "matplotlib": "train"},
 )
 def run(setting: Setting) -> Finding:

@@ -95,7 +95,8 @@ class Inflation:
     rule="accuracy (options by likelihood per byte) of a model with items in its corpus less that of one without, on "
     "the same items. It holds when on the items made of text the 95% intervals over seeds lie above zero both for "
     f"items of {MOST} copies and for the rise with every doubling of copies. It does not hold when the former lies "
-    f"below {LITTLE} throughout. Otherwise it is not shown.",
+    f"below {LITTLE} throughout. Otherwise it is not shown. "
+    "The model without items came after a first run was reviewed; this is a new run.",
     asks={"torch": "train", "scipy": "train", "matplotlib": "train"},
 )
 def run(setting: Setting) -> Finding:

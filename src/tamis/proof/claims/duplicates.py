@@ -78,7 +78,8 @@ class Measured:
     "interval lies above zero both for bits per byte (held-out text and, where there is one, a reference of another "
     "kind) and for memory of the passages of 64 copies (extractable share and excess likelihood). It does not hold "
     "when one of these intervals, widened for their number (the first step of Holm's procedure), lies below zero. "
-    "Otherwise it is not shown. The arm of few copies decides nothing.",
+    "Otherwise it is not shown. The arm of few copies decides nothing. "
+    "The share of copies and the widening were added after a first run was reviewed; this is a new run.",
     asks={"torch": "train", "scipy": "train", "matplotlib": "train"},
 )
 def run(setting: Setting) -> Finding:

@@ -41,7 +41,8 @@ TOKENS_PER_PARAMETER = 20.0
     "the smallest or the largest size tried; where it is not, up to three more sizes are tried on that side. Holds "
     f"when it is inside at every budget and the 95% interval of a lies within {EQUAL[0]} to {EQUAL[1]}, in the public "
     "table and in the grid trained here. Does not hold when either interval lies wholly outside, or the best size is "
-    "still at the edge after those three sizes. Anything else, no table, or no more sizes to try, is not shown.",
+    "still at the edge after those three sizes. Anything else, no table, or no more sizes to try, is not shown. "
+    "Rates by length and what counts as inside came after a first run was reviewed; this is a new run.",
     asks={"torch": "train", "scipy": "train", "matplotlib": "train"},
 )
 def run(setting: Setting) -> Finding:

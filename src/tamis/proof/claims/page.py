@@ -19,8 +19,8 @@ from tamis.whole import write_atomic
 HEAD = """# Claims about data and scale, put to the test
 
 What is often said about training data, each as an experiment that runs on two CPU cores with `tamis claim NAME`. This
-page is written by `tamis claim --all`. Every verdict follows from 95% intervals by a rule that was written
-before the run. It says what these small models and data showed, no more: *holds* and *does not hold* speak of the
+page is written by `tamis claim --all`. Every verdict follows from intervals by a rule that
+stands with the claim, and with it what was changed after a first run was seen. It says what these small models and data showed, no more: *holds* and *does not hold* speak of the
 statement in the setting given here; *not shown here* means that this run can say neither. To add a claim, see
 [adding a claim](adding-a-claim.md).
 """
@@ -97,7 +97,7 @@ def _section(result: Result, pictures: Sequence[str]) -> Iterator[str]:
     yield f"**{found.verdict.value.capitalize()}**: {_text(found.because).rstrip('.')}.\n"
     for place, picture in enumerate(pictures):
         yield f"![{one.name}, picture {place + 1}]({picture})\n"
-    yield f"Rule, written before the run: {_text(one.rule)}\n"
+    yield f"Rule: {_text(one.rule)}\n"
     yield "| figure | value | 95% interval | unit | basis | |"
     yield "| --- | ---: | --- | --- | --- | --- |"
     for figure in found.figures:

@@ -52,7 +52,8 @@ LATER = 4  # over-training: the last epoch is compared with the one after a quar
     rule=f"holds when over seeds the 95% interval of the worth of a repeated token at 4 epochs lies above {NEARLY}, "
     "that of the worth at 16 less the worth at 4 below 0, and that of the held-out loss after 64 epochs of "
     "over-training less that after 16 above 0. Does not hold when any of the three lies wholly on the other side. "
-    "Anything else is not shown.",
+    "Anything else is not shown. "
+    "Sampling and the over-training part were rewritten after a first version was reviewed; this is a new run.",
     asks={"torch": "train", "scipy": "train", "matplotlib": "train"},
 )
 def run(setting: Setting) -> Finding:
