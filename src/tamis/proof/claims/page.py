@@ -19,9 +19,10 @@ from tamis.whole import write_atomic
 HEAD = """# Claims about data and scale, put to the test
 
 What is often said about training data, each as an experiment that runs on two CPU cores with `tamis claim NAME`. This
-page is written by `tamis claim --all`. Every verdict follows from intervals by a rule that
-stands with the claim, and with it what was changed after a first run was seen. It says what these small models and data showed, no more: *holds* and *does not hold* speak of the
-statement in the setting given here; *not shown here* means that this run can say neither. To add a claim, see
+page is written by `tamis claim --all`. Every verdict follows from intervals by a rule that stands with the claim, and
+with it what was changed after a first run was seen. It says what these small models and data showed, no more: *holds*
+and *does not hold* speak of the statement in the setting given here; *not shown here* means that this run can say
+neither. To add a claim, see
 [adding a claim](adding-a-claim.md).
 """
 
